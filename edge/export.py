@@ -1,0 +1,166 @@
+"""Trained model → bundle: calibrate, convert, pass the parity gate, and only then write.
+
+This runs where the model was trained; it imports TensorFlow when it is called. Nothing on a device imports it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.bundle import write_bundle
+from edge.convert import FLOAT_LAYERS, Quantization, convert
+from edge.parity import BundleError, Network, compare, exceeded
+from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
+from omi_keras.data.dataset import Dataset
+from omi_keras.models.folder import INPUT_CONTRACT, ModelFolder
+from omi_keras.models.inference import omi_probability, predict_logits
+from omi_keras.signal.errors import InputError
+from omi_keras.signal.model_input import model_input
+
+# What a quantised model may change, by format; flips is a fraction of decisions at the threshold.
+LIMITS: dict[Quantization, dict[str, float]] = {
+    "float32": {"max_delta": 1e-5},
+    "float16": {"max_delta": 2e-3},
+    "dynamic": {"flips": 0.005, "delta_auc": 0.002, "delta_ap": 0.01, "p99_delta": 0.03},
+    "int8": {"flips": 0.005, "delta_auc": 0.002, "delta_ap": 0.01, "p99_delta": 0.03},
+}
+CALIBRATION_BEATS = 256
+PARITY_BEATS = 128
+
+
+class ParityError(RuntimeError):
+    """The converted model is not close enough to the trained one."""
+
+
+def gate_rows(model: ModelFolder, dataset: Dataset) -> dict[str, np.ndarray]:
+    """Rows of ``dataset`` by what the model used them for: ``training``, ``validation``, ``test``.
+
+    Raises
+    ------
+    InputError
+        When the dataset is not the one that the model was trained on.
+    """
+    trained_on = model.info["provenance"]["dataset_sha256"]
+    if dataset.fingerprint() != trained_on:
+        raise InputError(
+            f"{dataset.path} is not the dataset that {model.path} was trained on, so its training ECGs are not "
+            "known; give that dataset",
+            "other_dataset",
+        )
+    fold = dataset.ecgs["ecg_id"].map(model.folds.set_index("ecg_id")["fold"]).to_numpy(float)
+    validation, test = (fold == model.info[f"{part}_fold"] for part in ("validation", "test"))
+    training = ~np.isnan(fold) & ~validation & ~test
+    parts = {"training": training, "validation": validation, "test": test}
+    return {name: np.flatnonzero(part) for name, part in parts.items()}
+
+
+def export_bundle(
+    model: ModelFolder,
+    dataset: Dataset,
+    out: Path,
+    *,
+    quantization: Quantization = "int8",
+    seed: int = 0,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write a bundle that passed the gate; return its manifest.
+
+    The gate compares the converted model with the trained one on the validation and test folds. int8 takes its
+    ranges from class-balanced beats of the training folds, never from those.
+
+    Raises
+    ------
+    InputError
+        When ``out`` exists or the dataset does not belong to the model.
+    ParityError
+        When a limit is exceeded; nothing is written, and the worst ECGs are named.
+    """
+    refuse_existing(out, force)
+    rows = gate_rows(model, dataset)
+    omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)
+    rng = np.random.default_rng(seed)
+    calibration = _balanced(rows["training"], omi, CALIBRATION_BEATS, rng)
+    content = convert(model.model, quantization, model_input(dataset.beats[calibration])[..., None])
+
+    judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
+    expected = omi_probability(predict_logits(model.model, dataset.beats[judged]))
+    exported = _run(content, dataset.beats[judged])
+    result = compare(expected, exported, omi[judged], model.threshold)
+    failures = exceeded(result, LIMITS[quantization])
+    if failures:
+        worst = np.argsort(-np.abs(exported - expected), kind="stable")[:3]
+        names = ", ".join(
+            f"{dataset.ecgs['ecg_id'].iat[judged[i]]} ({expected[i]:.3f} → {exported[i]:.3f})" for i in worst
+        )
+        raise ParityError(f"{quantization} export failed the parity gate: {'; '.join(failures)}; worst: {names}")
+
+    sample = _balanced(np.arange(len(judged)), omi[judged], PARITY_BEATS, rng)
+    parity_set = {
+        "inputs": model_input(dataset.beats[judged[sample]])[..., None],
+        "omi": omi[judged[sample]].astype(np.int8),
+        "expected": expected[sample],
+        "exported": exported[sample],
+    }
+    bundled = compare(expected[sample], exported[sample], omi[judged[sample]], model.threshold)
+    ecg_ids = dataset.ecgs["ecg_id"].to_numpy()
+    manifest = {
+        "model": model.info["model"],
+        "quantization": quantization,
+        "simulated": bool(model.info["simulated"] or dataset.simulated),
+        "threshold": model.threshold,
+        "input": {**INPUT_CONTRACT, "shape": [1, *INPUT_CONTRACT["shape"]]},
+        "limits": LIMITS[quantization],
+        "parity": {"validation_and_test": result, "bundled": bundled},
+        "float_layers": list(FLOAT_LAYERS) if quantization == "int8" else [],
+        "calibration": ecg_ids[calibration].tolist() if quantization == "int8" else [],
+        "metrics": model.info["metrics"],
+        "provenance": {
+            "model_sha256": sha256(model.path / "model.keras"),
+            "dataset_sha256": dataset.fingerprint(),
+            "seed": seed,
+            "versions": versions(),
+        },
+    }
+    with new_folder(out, force=force) as folder:
+        return write_bundle(folder, content, parity_set, manifest)
+
+
+def check_bundle(bundle: Path, model: ModelFolder, dataset: Dataset) -> dict[str, Any]:
+    """The gate again, anywhere: a bundle against its trained model on the model's validation and test folds.
+
+    Returns
+    -------
+    :func:`edge.parity.compare`'s values, ``failures`` (sentences) and ``passed``.
+    """
+    from edge.parity import verify
+
+    try:
+        manifest = verify(bundle)
+    except BundleError as error:
+        raise ParityError(str(error)) from None
+    rows = gate_rows(model, dataset)
+    judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
+    if manifest["provenance"]["model_sha256"] != sha256(model.path / "model.keras"):
+        raise InputError(f"{bundle} was not exported from {model.path}; give its own model", "other_model")
+    omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)[judged]
+    expected = omi_probability(predict_logits(model.model, dataset.beats[judged]))
+    found = _run((bundle / "model.tflite").read_bytes(), dataset.beats[judged])
+    result = compare(expected, found, omi, float(manifest["threshold"]))
+    failures = exceeded(result, manifest["limits"])
+    return {**result, "failures": failures, "passed": not failures}
+
+
+def _balanced(rows: np.ndarray, omi: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """At most ``count`` of ``rows``, half of them OMI while there are enough, ascending."""
+    positive, negative = rows[omi[rows] == 1], rows[omi[rows] == 0]
+    positive = rng.permutation(positive)[: max(count // 2, count - len(negative))]
+    negative = rng.permutation(negative)[: count - len(positive)]
+    return np.sort(np.concatenate([positive, negative]))
+
+
+def _run(content: bytes, beats: np.ndarray) -> np.ndarray:
+    network = Network(content, threads=2)
+    return np.array([network.probability(model_input(beat)) for beat in beats])

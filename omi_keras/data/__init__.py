@@ -1,0 +1,1 @@
+"""Datasets on disk, folds that keep patients together, balanced batches."""

@@ -1,0 +1,141 @@
+"""Folders and files that are whole or absent, and that say where they came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from omi_keras.signal.errors import InputError
+
+PACKAGES = ("omi-keras", "numpy", "scipy", "scikit-learn", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert")
+
+
+@contextmanager
+def new_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
+    """Give a temporary folder beside ``out`` that becomes ``out`` when the block ends without an error.
+
+    Raises
+    ------
+    InputError
+        When ``out`` exists and ``force`` is not set.
+    """
+    refuse_existing(out, force)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        remove(out)
+        partial.rename(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def refuse_existing(out: Path, force: bool) -> None:
+    """Raise InputError when ``out`` exists and may not be replaced."""
+    if os.path.lexists(out) and not force:
+        raise InputError(f"{out} exists already; choose another name or add --force to replace it", "exists")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        path.unlink()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that it is never seen half-written."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON with stable order and plain numbers; NaN becomes null."""
+    text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, text.encode() + b"\n")
+
+
+def read_json(path: Path, what: str, version: int) -> dict[str, Any]:
+    """Read one of our JSON files.
+
+    Parameters
+    ----------
+    what
+        What the folder should be (``"a dataset"``), for the message.
+    version
+        The newest format version this code reads.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, not JSON, or of a newer format version.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path.parent} is not {what}: it has no {path.name}", "not_found") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "unreadable") from None
+    found = content.get("format_version") if isinstance(content, dict) else None
+    if not isinstance(found, int):
+        raise InputError(f"{path} has no format_version: it is not {what} made by omi-keras", "not_ours")
+    if found > version:
+        raise InputError(
+            f"{path} has format version {found}, this omi-keras reads up to {version}; install a newer omi-keras",
+            "newer_format",
+        )
+    return content
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide numbers, for provenance."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def plain(value: Any) -> Any:
+    """NumPy numbers → Python numbers, NaN → None, tuples → lists, recursively."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and value != value:
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value

@@ -1,0 +1,194 @@
+"""A dataset on disk: median beats, one row of facts per ECG, and what was rejected and why.
+
+    dataset/
+      beats.npy     (n_ecgs, 12, 600) float32 mV, R peak at sample 300, memory-mapped when read
+      ecgs.csv      ecg_id, patient_id, omi (0, 1 or empty), site, age, sex, source, simulated, ...
+      rejected.csv  record, reason, message
+      dataset.json  format version, counts, units, lead order, seed, versions, SHA-256 of the other files
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+
+from omi_keras.data.artifacts import read_json, sha256, versions, write_json
+from omi_keras.signal.errors import InputError
+from omi_keras.signal.median_beat import MedianBeat
+from omi_keras.signal.record import LEADS, SAMPLING_RATE
+
+FORMAT_VERSION = 1
+BEAT_SHAPE = (12, 600)
+COLUMNS = ("ecg_id", "patient_id", "omi", "site", "age", "sex", "source", "simulated")
+BEAT_COLUMNS = ("heart_rate", "beats_found", "beats_kept", "flags")
+FILES = ("beats.npy", "ecgs.csv", "rejected.csv")
+# Reading 30 GB to check a sum would take longer than the work that follows.
+CHECK_UP_TO_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Median beats and their labels.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    beats
+        (n_ecgs, 12, 600) float32 mV, read-only memory map.
+    ecgs
+        One row per ECG, text columns but ``omi`` (Int64, missing = unlabelled) and ``age`` (float).
+    info
+        Content of ``dataset.json``.
+    """
+
+    path: Path
+    beats: np.ndarray
+    ecgs: pd.DataFrame
+    info: dict[str, Any]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any ECG in it is simulated."""
+        return bool(self.info["simulated"])
+
+    def labelled(self) -> np.ndarray:
+        """Rows that have a label, ascending."""
+        return np.flatnonzero(self.ecgs["omi"].notna().to_numpy())
+
+    def fingerprint(self) -> dict[str, str]:
+        """SHA-256 of the files that decide numbers, for provenance."""
+        return {name: self.info["sha256"][name] for name in ("beats.npy", "ecgs.csv")}
+
+
+def load_dataset(path: Path) -> Dataset:
+    """Open a dataset folder.
+
+    Raises
+    ------
+    InputError
+        When a file is missing, altered, of another shape, or of a newer format version.
+    """
+    info = read_json(path / "dataset.json", "a dataset", FORMAT_VERSION)
+    for name in FILES:
+        file = path / name
+        if not file.is_file():
+            raise InputError(f"{path} lacks {name}; make the dataset again", "not_found")
+        if file.stat().st_size <= CHECK_UP_TO_BYTES and sha256(file) != info.get("sha256", {}).get(name):
+            raise InputError(f"{file} was altered after the dataset was made; make it again", "altered")
+    try:
+        beats = np.load(path / "beats.npy", mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise InputError(f"{path / 'beats.npy'} is not an array file: {error}", "unreadable") from None
+    ecgs = pd.read_csv(path / "ecgs.csv", dtype=str, keep_default_na=False)
+    ecgs["omi"] = pd.to_numeric(ecgs["omi"], errors="coerce").astype("Int64")
+    ecgs["age"] = pd.to_numeric(ecgs["age"], errors="coerce")
+    if beats.shape != (len(ecgs), *BEAT_SHAPE) or beats.dtype != np.float32:
+        raise InputError(
+            f"{path / 'beats.npy'}: expected float32 of shape {(len(ecgs), *BEAT_SHAPE)}, "
+            f"received {beats.dtype} of shape {beats.shape}",
+            "wrong_shape",
+        )
+    if len(ecgs) == 0:
+        raise InputError(f"{path} is empty: no ECG was accepted, see rejected.csv", "empty")
+    return Dataset(path, beats, ecgs, info)
+
+
+class DatasetWriter:
+    """Append ECGs to a dataset folder with constant memory.
+
+    Use as a context manager; ``dataset.json`` is written last, so a folder without it is not a dataset.
+    """
+
+    def __init__(self, folder: Path, carried: tuple[str, ...] = ()) -> None:
+        self.folder = folder
+        self.columns = (*COLUMNS, *BEAT_COLUMNS, *carried)
+        self.count = self.rejections = 0
+        self._patients: set[str] = set()
+        self._omi = {0: 0, 1: 0, None: 0}
+        self._simulated = False
+        self._beats: IO[bytes] = (folder / "beats.npy").open("wb")
+        self._ecgs = (folder / "ecgs.csv").open("w", newline="", encoding="utf-8")
+        self._rejected = (folder / "rejected.csv").open("w", newline="", encoding="utf-8")
+        self._row = csv.DictWriter(self._ecgs, self.columns, lineterminator="\n", restval="", extrasaction="raise")
+        self._row.writeheader()
+        self._rejection = csv.writer(self._rejected, lineterminator="\n")
+        self._rejection.writerow(("record", "reason", "message"))
+        self._write_header()
+
+    def add(self, beat: MedianBeat, row: dict[str, Any]) -> None:
+        """Append one ECG. ``row``: :data:`COLUMNS` and the carried ones; ``omi`` is 0, 1 or None."""
+        self._beats.write(np.ascontiguousarray(beat.beat, dtype="<f4").tobytes())
+        facts = {
+            "heart_rate": f"{beat.heart_rate:.1f}",
+            "beats_found": beat.beats_found,
+            "beats_kept": beat.beats_kept,
+            "flags": " ".join(beat.flags),
+        }
+        omi = row["omi"]
+        simulated = bool(row["simulated"])
+        age = row.get("age")
+        text = {
+            "omi": "" if omi is None else omi,
+            "simulated": str(simulated).lower(),
+            "age": "" if age is None else f"{age:g}",
+        }
+        self._row.writerow(row | text | facts)
+        self.count += 1
+        self._patients.add(row["patient_id"])
+        self._omi[omi] += 1
+        self._simulated |= simulated
+
+    def reject(self, record: str, error: InputError) -> None:
+        """Note one recording that was refused."""
+        self._rejection.writerow((record, error.reason, str(error)))
+        self.rejections += 1
+
+    def finish(self, **provenance: Any) -> dict[str, Any]:
+        """Complete the files and write ``dataset.json``; return its content."""
+        self._beats.seek(0)
+        self._write_header()
+        self.close()
+        info = {
+            "format_version": FORMAT_VERSION,
+            "kind": "dataset",
+            "simulated": self._simulated,
+            "ecgs": self.count,
+            "patients": len(self._patients),
+            "omi": self._omi[1],
+            "unlabelled": self._omi[None],
+            "rejected": self.rejections,
+            "units": "mV",
+            "sampling_rate": SAMPLING_RATE,
+            "leads": list(LEADS),
+            "r_peak_sample": BEAT_SHAPE[1] // 2,
+            **provenance,
+            "versions": versions(),
+            "sha256": {name: sha256(self.folder / name) for name in FILES},
+        }
+        write_json(self.folder / "dataset.json", info)
+        return info
+
+    def close(self) -> None:
+        """Close the open files."""
+        for file in (self._beats, self._ecgs, self._rejected):
+            file.close()
+
+    def __enter__(self) -> DatasetWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write_header(self) -> None:
+        # The array grows along its first axis; NumPy pads the header so that the final shape fits in place.
+        header = {"descr": "<f4", "fortran_order": False, "shape": (self.count, *BEAT_SHAPE)}
+        np.lib.format.write_array_header_1_0(self._beats, header)

@@ -1,0 +1,78 @@
+"""Stratified folds that keep every patient's ECGs together (paper section II.B)."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from omi_keras.signal.errors import InputError
+
+FOLDS = 10
+FEWEST_FOLDS = 3  # one to test, one to validate, one to train
+
+
+def most_folds(omi: np.ndarray, patient_id: np.ndarray, wanted: int = FOLDS) -> int:
+    """The number of folds that small data allow: at most the patients of the rarer class, at most ``wanted``.
+
+    Raises
+    ------
+    InputError
+        When fewer than three patients have, or have not, OMI: no fold could then be trained, validated and
+        tested on both classes.
+    """
+    patients = [len(np.unique(patient_id[omi == label])) for label in (0, 1)]
+    folds = min(wanted, *patients)
+    if folds < FEWEST_FOLDS:
+        raise InputError(
+            f"one class is too small for cross-validation: {patients[1]} patients with OMI and {patients[0]} "
+            f"without, and training, validation and test need {FEWEST_FOLDS} of each; add recordings",
+            "one_class",
+        )
+    return folds
+
+
+def assign_folds(omi: np.ndarray, patient_id: np.ndarray, folds: int = FOLDS, seed: int = 0) -> np.ndarray:
+    """Fold of each ECG, stratified by label, no patient in two folds.
+
+    Parameters
+    ----------
+    omi, patient_id
+        (n,) labels 0/1 and patient ids.
+    folds
+        Number of folds; see :func:`most_folds`.
+
+    Returns
+    -------
+    (n,) int array of 0 .. folds − 1; the same seed gives the same folds.
+    """
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    fold = np.full(len(omi), -1)
+    with warnings.catch_warnings():
+        # scikit-learn counts ECGs, not patients; most_folds has made sure that the split is possible.
+        warnings.filterwarnings("ignore", message="The least populated class in y")
+        for number, (_, held_out) in enumerate(splitter.split(omi, omi, patient_id)):
+            fold[held_out] = number
+    return fold
+
+
+def rotation(test_fold: int, folds: int = FOLDS) -> tuple[list[int], int, int]:
+    """(training folds, validation fold, test fold) of one round: each fold is tested once and validated once."""
+    validation = (test_fold + 1) % folds
+    training = [fold for fold in range(folds) if fold not in (test_fold, validation)]
+    return training, validation, test_fold
+
+
+def check_both_classes(omi: np.ndarray, fold: np.ndarray, test_fold: int, folds: int) -> None:
+    """Raise InputError when training, validation or test of a round has one class only."""
+    training, validation, test = rotation(test_fold, folds)
+    parts = {"training": training, "validation": [validation], "test": [test]}
+    for name, part in parts.items():
+        labels = omi[np.isin(fold, part)]
+        if len(np.unique(labels)) < 2:
+            raise InputError(
+                f"fold {test_fold}: its {name} part has one class only ({len(labels)} ECGs, {labels.sum()} with "
+                f"OMI), so AUC is undefined; use another --seed, fewer folds (--n-folds) or more recordings",
+                "one_class",
+            )

@@ -1,0 +1,84 @@
+"""The labels file: which recording belongs to which patient, and what is wrong with the heart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from omi_keras.signal.errors import InputError
+
+UNKNOWN = {"", "nan", "na", "n/a", "none", "unknown", "?"}
+SEXES = {"f": "female", "female": "female", "w": "female", "m": "male", "male": "male"}
+MOST_ERRORS = 5
+
+
+def read_labels(path: Path, label_column: str = "omi") -> pd.DataFrame:
+    """Read and check a labels file before any recording is opened.
+
+    Parameters
+    ----------
+    path
+        CSV with ``record``, ``patient_id`` and the label column (0 or 1); optional ``site``, ``age`` (years)
+        and ``sex``; other columns are carried along as text.
+    label_column
+        The column that becomes ``omi``.
+
+    Returns
+    -------
+    DataFrame
+        The file's columns as text; ``omi`` as Int64 (missing where the label cell is empty: never read as 0),
+        ``age`` as float (NaN unknown), ``sex`` as ``female``, ``male`` or empty, ``site`` as text.
+
+    Raises
+    ------
+    InputError
+        One sentence that names the file, the rows and what was expected.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"labels file {path} not found", "not_found") from None
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path} is not a readable CSV file: {error}", "bad_labels") from None
+    for column in ("record", "patient_id", label_column):
+        if column not in table.columns:
+            raise InputError(
+                f"{path}: column {column} not found; columns are {', '.join(table.columns)}", "bad_labels"
+            )
+    if table.empty:
+        raise InputError(f"{path}: no records in the labels file", "bad_labels")
+    return _check_rows(path, table, label_column)
+
+
+def _check_rows(path: Path, table: pd.DataFrame, label_column: str) -> pd.DataFrame:
+    errors: list[str] = []
+
+    def refuse(bad: pd.Series, problem: str) -> None:
+        # Row 1 is the header, as a person counts in an editor.
+        for row in table.index[bad]:
+            record = table.at[row, "record"] or "no name"
+            errors.append(f"row {row + 2} ({record}): {problem.format(**table.loc[row].to_dict())}")
+
+    text = table.apply(lambda column: column.str.strip())
+    label, age = text[label_column], text.get("age", pd.Series("", index=text.index))
+    sex, site = text.get("sex", pd.Series("", index=text.index)), text.get("site", pd.Series("", index=text.index))
+    refuse(text["record"] == "", "record is empty")
+    refuse(text["record"].duplicated() & (text["record"] != ""), "record is listed twice")
+    refuse(text["patient_id"] == "", "patient_id is empty")
+    refuse(~label.isin(["0", "1", "0.0", "1.0", ""]), f"{label_column} must be 0 or 1, got {{{label_column}}}")
+    years = pd.to_numeric(age.where(~age.str.lower().isin(UNKNOWN)), errors="coerce")
+    refuse(years.isna() & ~age.str.lower().isin(UNKNOWN), "age must be a number of years, got {age}")
+    refuse(~sex.str.lower().isin(UNKNOWN | SEXES.keys()), "sex must be female or male, got {sex}")
+    if errors:
+        more = f"; and {len(errors) - MOST_ERRORS} more rows" if len(errors) > MOST_ERRORS else ""
+        raise InputError(f"{path}: {'; '.join(errors[:MOST_ERRORS])}{more}", "bad_labels")
+    omi = pd.to_numeric(label, errors="coerce").astype("Int64")
+    if omi.nunique() < 2:
+        raise InputError(
+            f"{path}: only one class: no two records differ in {label_column}, so there is nothing to learn or score",
+            "one_class",
+        )
+    if label_column != "omi" and "omi" in table.columns:
+        text = text.rename(columns={"omi": "label_omi"})
+    return text.assign(omi=omi, age=years.astype(float), sex=sex.str.lower().map(SEXES).fillna(""), site=site)

@@ -1,0 +1,1 @@
+"""Labels and probabilities → the paper's tables, figures and confidence intervals. Takes arrays only."""

@@ -1,0 +1,133 @@
+"""Confidence intervals by resampling patients: the ECGs of one patient are not independent."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from omi_keras.evaluation.metrics import (
+    OPERATING_POINT_METRICS,
+    checked_threshold,
+    confusion_rates,
+    validated,
+)
+from omi_keras.evaluation.ranking import Ranking
+from omi_keras.signal.errors import InputError
+
+#: Ends of the 95 % percentile interval.
+PERCENTILES = (2.5, 97.5)
+
+#: Weights held at once (resamples × ECGs); a few float64 arrays of this size are all the memory it takes.
+_CHUNK_WEIGHTS = 1_000_000
+
+
+def patient_bootstrap(
+    omi: npt.ArrayLike,
+    probability: npt.ArrayLike,
+    patient_id: npt.ArrayLike,
+    threshold: float,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Return 95 % percentile confidence intervals of the metrics of Table 5.
+
+    Each resample draws as many patients as there are, with replacement, and takes all ECGs of each drawn
+    patient. A resample in which a metric is undefined (one class drawn, nothing alarmed) is left out for that
+    metric. The intervals do not depend on the order of the ECGs.
+
+    Parameters
+    ----------
+    omi
+        (n,) 0 or 1.
+    probability
+        (n,) P(OMI).
+    patient_id
+        (n,) identifiers, text or numbers; none missing or empty.
+    threshold
+        The decision is ``probability >= threshold``.
+    resamples
+        Number of resamples.
+    seed
+        Same seed, same intervals.
+
+    Returns
+    -------
+    dict
+        Metric (:data:`~omi_keras.evaluation.metrics.OPERATING_POINT_METRICS`) → (low, high); NaN for both
+        where the metric is undefined in more than half of the resamples.
+
+    Raises
+    ------
+    InputError
+        When a patient_id is missing or their number is wrong, ``resamples`` is below 1, or the threshold is
+        not finite; and see :func:`~omi_keras.evaluation.metrics.validated`.
+
+    References
+    ----------
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13 (percentile intervals).
+    """
+    label, value = validated(omi, probability)
+    patient = _patient_numbers(patient_id, label.size)
+    alarm = value >= checked_threshold(threshold)
+    if resamples < 1:
+        raise InputError(f"expected at least 1 resample, received {resamples}", "bad_resamples")
+    if label.size == 0:
+        return dict.fromkeys(OPERATING_POINT_METRICS, (np.nan, np.nan))
+
+    patients = int(patient.max()) + 1
+    ranking = Ranking.of(label, value)
+    # What one patient adds to the confusion matrix (TP, FP, FN, TN) each time that the patient is drawn.
+    cells = np.zeros((patients, 4))
+    np.add.at(cells, (patient, 2 * (~alarm).astype(int) + ~label), 1)
+
+    rng = np.random.default_rng(seed)
+    chunk = max(1, _CHUNK_WEIGHTS // label.size)
+    parts: list[dict[str, np.ndarray]] = []
+    for start in range(0, resamples, chunk):
+        drawn = _draws(rng, min(chunk, resamples - start), patients)
+        auc, ap = ranking.auc_ap(drawn[:, patient])
+        parts.append(confusion_rates(*(drawn @ cells).T) | {"auc": auc, "ap": ap})
+    return {name: _interval(np.concatenate([p[name] for p in parts])) for name in OPERATING_POINT_METRICS}
+
+
+def _patient_numbers(patient_id: npt.ArrayLike, ecgs: int) -> np.ndarray:
+    """(n,) numbers 0 .. patients - 1 in the order of the sorted identifiers."""
+    # As objects: NumPy would turn a missing value among texts into the text "nan".
+    names = np.asarray(patient_id, dtype=object)
+    if names.shape != (ecgs,):
+        raise InputError(
+            f"expected one patient_id per ECG (shape ({ecgs},)), received shape {names.shape}", "wrong_shape"
+        )
+    # Text of any identifier: 12 and "12" are one patient, and mixed columns can be sorted.
+    text = np.array([_identifier(name) for name in names.tolist()], dtype=np.str_)
+    missing = int((text == "").sum())
+    if missing:
+        raise InputError(
+            f"expected a patient_id for every ECG, received none for {missing} of {ecgs}; "
+            "without it the ECGs of one patient cannot be kept together",
+            "missing_patient_id",
+        )
+    return np.unique(text, return_inverse=True)[1].reshape(ecgs)
+
+
+def _identifier(name: object) -> str:
+    if name is None or (isinstance(name, float) and np.isnan(name)):
+        return ""
+    # pandas' missing value is neither None nor a float, and its comparisons have no truth value.
+    return "" if type(name).__name__ == "NAType" else str(name).strip()
+
+
+def _draws(rng: np.random.Generator, resamples: int, patients: int) -> np.ndarray:
+    """(resamples, patients) float64: how often each patient is drawn; rows sum to the number of patients."""
+    drawn = rng.integers(patients, size=(resamples, patients))
+    drawn += patients * np.arange(resamples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=resamples * patients)
+    return counts.reshape(resamples, patients).astype(np.float64)
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    defined = values[~np.isnan(values)]
+    if 2 * defined.size < values.size:
+        return np.nan, np.nan
+    low, high = np.percentile(defined, PERCENTILES)
+    return float(low), float(high)

@@ -1,0 +1,45 @@
+"""One way to ask a bundle or a model folder about an ECG file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edge.detector import Detection, Detector
+from omi_keras.signal.errors import InputError
+
+
+def open_detector(path: Path) -> Callable[[Path], Detection]:
+    """A function from ECG file to :class:`edge.Detection`, for a bundle (LiteRT) or a model folder (Keras).
+
+    Raises
+    ------
+    InputError
+        When ``path`` is neither, or was altered.
+    """
+    if (path / "manifest.json").is_file():
+        return Detector(path).detect_file
+    if (path / "model.json").is_file():
+        return _keras_detector(path)
+    raise InputError(f"{path} is neither a bundle (manifest.json) nor a model folder (model.json)", "not_found")
+
+
+def _keras_detector(path: Path) -> Callable[[Path], Detection]:
+    import time
+
+    from omi_keras.models.folder import load_model_folder
+    from omi_keras.models.inference import omi_probability, predict_logits
+    from omi_keras.signal.median_beat import median_beat
+    from omi_keras.signal.readers import read_record
+
+    folder = load_model_folder(path)
+
+    def detect(file: Path) -> Detection:
+        start = time.perf_counter()
+        found = median_beat(read_record(file))
+        ready = time.perf_counter()
+        probability = float(omi_probability(predict_logits(folder.model, found.beat[None]))[0])
+        timings = {"signal": 1e3 * (ready - start), "network": 1e3 * (time.perf_counter() - ready)}
+        return Detection(probability, probability >= folder.threshold, folder.threshold, found.flags, timings)
+
+    return detect

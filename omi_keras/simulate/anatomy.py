@@ -1,0 +1,145 @@
+"""One patient's heart and chest: axis, size, lead field, and the beat of that heart when nothing is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from omi_keras.signal.record import Sex
+from omi_keras.simulate.heart_vector import DOWER, Beat, Wave, gaussian, plateau, rotation
+
+# J point of the reference heart, ms after the R peak (QRS of 92 ms from -40 to +52).
+_ONSET_MS, _J_MS = -40.0, 52.0
+# Activation of the ventricles: dipole (mV), time (ms), width (ms).
+_ACTIVATION = (
+    ((-0.15, -0.10, -0.17), -23.0, 6.5),  # septum
+    ((0.22, 0.24, -0.20), -11.0, 7.5),  # apex and anterior wall
+    ((0.92, 0.54, 0.20), 1.0, 8.5),  # free wall of the left ventricle
+    ((0.18, 0.10, 0.80), 15.0, 9.0),  # lateral and posterior wall
+    ((-0.12, -0.10, 0.22), 31.0, 7.5),  # base
+)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What the serial ECGs of a patient share.
+
+    Attributes
+    ----------
+    rotation
+        (3, 3) turn of the whole heart in the chest.
+    conduction
+        (3, 3) further turn of the QRS alone: where activation runs, beyond how the heart lies.
+    lead_field
+        (8, 3) the patient's own Dower coefficients (body shape, place of the electrodes).
+    gain
+        Body size and conductivity: scales everything.
+    qrs_gain, t_gain
+        Voltage of depolarisation and of repolarisation.
+    qrs_time, qt_factor
+        QRS duration and heart-rate-corrected QT, relative to the reference heart.
+    pr_shift
+        ms by which P comes earlier (positive) or later than in the reference heart.
+    t_width
+        Width of T relative to the reference heart.
+    t_tilt, st_offset
+        (3,) mV: the patient's own T direction and ST level, the ordinary variation between people without
+        an occlusion.
+    """
+
+    rotation: np.ndarray
+    conduction: np.ndarray
+    lead_field: np.ndarray
+    gain: float
+    qrs_gain: float
+    t_gain: float
+    qrs_time: float
+    qt_factor: float
+    pr_shift: float
+    t_width: float
+    t_tilt: np.ndarray
+    st_offset: np.ndarray
+
+
+def draw_anatomy(rng: np.random.Generator, age: float, sex: Sex) -> Anatomy:
+    """Draw a patient's anatomy.
+
+    Age turns the axis to the left and lowers voltages; women have lower QRS voltage, a lower ST segment
+    in V2-V3 and a longer QT (Macfarlane et al., Comprehensive Electrocardiology, 2nd ed. 2010).
+    """
+    woman = sex == "female"
+    lie = np.clip(rng.normal(0.0, (5.0, 6.0, 6.0)), -12.0, 12.0)
+    turn = np.clip(rng.normal((0.0, 0.0, -0.4 * (age - 55.0)), (7.0, 12.0, 17.0)), -45.0, 35.0)
+    size = rng.lognormal(0.0, 0.13)
+    return Anatomy(
+        rotation=rotation(*lie),
+        conduction=rotation(*turn),
+        lead_field=displaced(DOWER, rng, 0.10),
+        gain=size,
+        qrs_gain=rng.lognormal(-0.09 if woman else 0.04, 0.17) * (1.0 - 0.003 * (age - 55.0)),
+        t_gain=max(0.25, rng.normal(0.92 if woman else 1.05, 0.27)) * (1.0 - 0.004 * (age - 55.0)),
+        qrs_time=float(np.clip(rng.normal(0.96 if woman else 1.02, 0.07), 0.84, 1.2)),
+        qt_factor=float(np.clip(rng.normal(1.025 if woman else 1.0, 0.045), 0.88, 1.15)),
+        pr_shift=float(np.clip(rng.normal(0.12 * (age - 55.0), 15.0), -28.0, 45.0)),
+        t_width=float(np.clip(rng.normal(1.0, 0.12), 0.7, 1.35)),
+        t_tilt=rng.normal(0.0, 0.075, 3),
+        st_offset=rng.normal(0.0, 0.022, 3) + np.array([0.012, 0.012, -0.012 if woman else -0.04]),
+    )
+
+
+def displaced(lead_field: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
+    """Lead field after electrodes moved a little: chest leads mix with their neighbours, all gains change.
+
+    Parameters
+    ----------
+    lead_field
+        (8, 3).
+    amount
+        Standard deviation as a fraction of the distance to the next electrode; limb leads, far away from the
+        heart, feel a third of it.
+    """
+    moved = lead_field.copy()
+    chest = lead_field[2:]
+    # The centred difference along the chest is the change per electrode place.
+    slope = np.gradient(chest, axis=0)
+    along, gain = rng.normal(0.0, amount, (6, 1)), rng.normal(0.0, 0.6 * amount, (6, 1))
+    moved[2:] = chest * (1.0 + gain) + slope * along
+    moved[:2] += rng.normal(0.0, 0.33 * amount, (2, 3)) * np.abs(lead_field[:2]).max(axis=0)
+    return moved
+
+
+def normal_beat(anatomy: Anatomy) -> Beat:
+    """Beat of the healthy heart in heart axes (before the anatomy's rotation and gain).
+
+    Activation runs from the septum (right, front) over the anterior wall and apex (left, down) to the base of
+    the left ventricle (back); the atria from right to left; T points left, down and to the front.
+    """
+    a, q, v = anatomy, anatomy.qrs_time, anatomy.qrs_gain
+    j = _J_MS * q
+    depolarisation = tuple(
+        gaussian("QRS", v * (a.conduction @ dipole), centre * q, width * q)
+        for dipole, centre, width in _ACTIVATION
+    )
+    t = np.array([0.32, 0.15, -0.20]) * a.t_gain + a.t_tilt
+    repolarisation = (
+        gaussian("STT", 0.94 * t, j + 238.0, 60.0 * a.t_width, 40.0 * a.t_width),
+        # The first third of T is lower and longer: the ST segment slides into it.
+        gaussian("STT", 0.16 * t, j + 170.0, 62.0, 60.0),
+        plateau("STT", a.st_offset, j + 8.0, j + 130.0, 9.0, 70.0),
+        gaussian("STT", 0.035 * np.array([0.6, 0.5, -0.6]) * a.t_gain, j + 385.0, 28.0),
+    )
+    return Beat((*atrial_waves(a.pr_shift), *depolarisation, *repolarisation), onset=_ONSET_MS * q, j_point=j)
+
+
+def atrial_waves(pr_shift: float) -> tuple[Wave, ...]:
+    """P: right atrium (down, front), then left atrium (left, back)."""
+    return (
+        gaussian("P", (0.030, 0.075, -0.035), -148.0 - pr_shift, 16.0),
+        gaussian("P", (0.052, 0.062, 0.034), -119.0 - pr_shift, 17.0),
+    )
+
+
+def to_body(anatomy: Anatomy, vector: np.ndarray) -> np.ndarray:
+    """Turn and scale a heart vector (..., 3, n) from heart axes to body axes, mV."""
+    return (anatomy.gain * anatomy.rotation).astype(np.float32) @ vector

@@ -1,0 +1,204 @@
+"""What looks like an occlusion, or hides one: the company that occlusions keep in an emergency department.
+
+Every condition takes the beat of the patient's healthy heart and returns the beat with the condition, in
+heart axes. ``severity`` (about 1, from 0.4 to 2) scales it. Patterns after Surawicz and Knilans, Chou's
+Electrocardiography in Clinical Practice, 6th ed. 2008.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from omi_keras.signal.record import Sex
+from omi_keras.simulate.heart_vector import Beat, Wave, gaussian, plateau
+from omi_keras.simulate.occlusion import TERRITORIES, scattered
+
+Condition = Callable[[Beat, float, np.random.Generator], Beat]
+
+
+def early_repolarisation(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
+    """Concave ST elevation in V2-V5 and the inferior leads, notched J point, tall T."""
+    j = beat.j_point
+    st = scattered(np.array([0.62, 0.45, -0.64]), rng, 10.0, 25.0) * 0.072 * severity
+    notch = np.array([0.7, 0.5, -0.2]) * 0.08 * severity * rng.uniform(0.0, 1.0)
+    return _t_times(beat, 1.0 + 0.45 * severity).with_waves(
+        plateau("STT", st, j + 2.0, j + 75.0, 10.0, 80.0), gaussian("QRS", notch, j - 2.0, 6.0)
+    )
+
+
+def lvh_strain(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
+    """Tall QRS to the left and back; ST and T turn away from it (up in V1-V3, down laterally)."""
+    gain = 1.0 + 0.55 * severity
+    waves = tuple(_turned_back(w.scaled(gain), 0.10) if w.part == "QRS" else w for w in beat.waves)
+    strain = severity * rng.uniform(0.3, 1.2)
+    j = beat.j_point + 6.0
+    away = -direction_of_qrs(replace(beat, waves=waves))
+    return replace(
+        _t_times(replace(beat, waves=waves), max(0.15, 1.0 - 0.55 * strain)), j_point=j
+    ).with_waves(
+        plateau("STT", away * 0.10 * strain, j, j + 80.0, 14.0, 70.0),
+        gaussian("STT", away * 0.21 * strain, j + 215.0, 85.0, 42.0),
+    )
+
+
+def left_bundle_branch_block(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
+    """Slow activation of the left ventricle from the right: no septal q, broad QRS, discordant ST and T."""
+    gain = 0.85 + 0.25 * severity * rng.uniform(0.7, 1.2)
+    width = rng.uniform(0.95, 1.12)
+    turn = scattered(np.array([1.0, 0.0, 0.0]), rng, 8.0, 20.0) - (1.0, 0.0, 0.0)
+    forces = (
+        ((0.10, 0.10, -0.06), -38.0, 11.0),
+        ((0.42, 0.28, 0.62), -8.0, 16.0),
+        ((0.62, 0.10, 0.78), 26.0, 18.0),
+        ((0.62, -0.06, 0.42), 60.0, 15.0),
+    )
+    shift = -20.0
+    qrs = tuple(
+        gaussian("QRS", gain * (np.array(d) + turn * 0.5), t * width + shift, s * width) for d, t, s in forces
+    )
+    old_j = beat.j_point
+    j = 92.0 * width + shift
+    rest = [w.moved(j - old_j) if w.part == "STT" else w for w in beat.waves if w.part != "QRS"]
+    blocked = Beat((*rest, *qrs), onset=-70.0 * width + shift, j_point=j)
+    away = -direction_of_qrs(blocked)
+    # Discordance in proportion to the QRS: ST/S near 0.1, well under the 0.25 of the modified Sgarbossa rule.
+    return _earlier_p(_t_times(blocked, 0.35), 28.0).with_waves(
+        plateau("STT", away * 0.125 * gain, j, j + 90.0, 14.0, 80.0),
+        gaussian("STT", away * 0.36 * gain, j + 190.0, 80.0, 46.0),
+    )
+
+
+def right_bundle_branch_block(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
+    """Late slow force to the right and front: rSR' in V1, broad S in I and V6, T inverted in V1-V2."""
+    j, width = beat.j_point + rng.uniform(34.0, 50.0), rng.uniform(14.0, 18.0)
+    late = np.array([-0.42, -0.05, -0.50]) * (0.7 + 0.3 * severity)
+    # The late right ventricle meets the end of the left one: the last left forces are partly cancelled.
+    waves = tuple(
+        w.moved(j - beat.j_point)
+        if w.part == "STT"
+        else w.scaled(0.65 if w.part == "QRS" and w.start > 8.0 else 1.0)
+        for w in beat.waves
+    )
+    return Beat(waves, beat.onset, j).with_waves(
+        gaussian("QRS", late, j - 30.0, width, width),
+        gaussian("STT", -0.36 * late, j + 200.0, 62.0, 42.0),
+        plateau("STT", -0.06 * late, j, j + 60.0, 12.0, 60.0),
+    )
+
+
+def pericarditis(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
+    """Widespread concave ST elevation (all but aVR and V1), PR depression in the same leads."""
+    toward = scattered(np.array([0.60, 0.72, -0.35]), rng, 8.0, 20.0)
+    j = beat.j_point
+    first = min((w.start - 2.0 * w.rise for w in beat.part("P")), default=-150.0)
+    return beat.with_waves(
+        plateau("STT", toward * 0.11 * severity, j + 2.0, j + 75.0, 12.0, 75.0),
+        plateau("P", toward * -0.05 * severity, first + 60.0, beat.onset - 6.0, 22.0, 8.0),
+    )
+
+
+def old_infarct(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
+    """Q waves where muscle is missing; T flat or inverted there; sometimes ST elevation that stayed."""
+    names = ("mid LAD", "RCA", "RCA", "LCx", "proximal LAD")
+    wall = scattered(TERRITORIES[names[rng.integers(len(names))]], rng, 8.0, 20.0)
+    j = beat.j_point
+    aneurysm = 0.05 * rng.exponential() if rng.uniform() < 0.45 else 0.0
+    return beat.with_waves(
+        gaussian("QRS", -wall * 0.38 * severity, beat.onset + 19.0, 9.0, 13.0),
+        plateau("STT", wall * aneurysm, j, j + 90.0, 12.0, 80.0),
+        gaussian("STT", -wall * 0.20 * severity * rng.uniform(), j + 230.0, 62.0, 45.0),
+    )
+
+
+def diffuse_ischaemia(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
+    """ST depression in most leads, elevation in aVR: subendocardial, without an occlusion."""
+    away = scattered(np.array([-0.68, -0.60, 0.42]), rng, 9.0, 22.0)
+    j, depth = beat.j_point, 0.13 * severity
+    return _t_times(beat, max(0.3, 1.0 - 0.35 * severity)).with_waves(
+        plateau("STT", away * depth, j, j + 100.0, 12.0, 55.0)
+    )
+
+
+def t_inversion(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
+    """Flat or inverted T without a reason that the ECG could tell."""
+    return _t_times(beat, 0.55 - 0.75 * severity * rng.uniform())
+
+
+def tall_t(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
+    """Tall narrow T as with a high potassium."""
+    return replace(
+        beat,
+        waves=tuple(
+            replace(w.scaled(1.0 + 0.9 * severity), rise=w.rise * 0.72, fall=w.fall * 0.8) if _is_t(w) else w
+            for w in beat.waves
+        ),
+    )
+
+
+def low_potassium(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
+    """Flat T, sagging ST, a U wave."""
+    j, u = beat.j_point, np.array([0.6, 0.4, -0.7]) * 0.11 * severity
+    return _t_times(beat, max(0.2, 0.75 - 0.4 * severity)).with_waves(
+        plateau("STT", np.array([-0.6, -0.5, 0.3]) * 0.05 * severity, j, j + 90.0, 14.0, 60.0),
+        gaussian("STT", u, j + 350.0, 45.0),
+    )
+
+
+CONDITIONS: dict[str, Condition] = {
+    "early repolarisation": early_repolarisation,
+    "LVH with strain": lvh_strain,
+    "LBBB": left_bundle_branch_block,
+    "RBBB": right_bundle_branch_block,
+    "pericarditis": pericarditis,
+    "old infarct": old_infarct,
+    "diffuse ischaemia": diffuse_ischaemia,
+    "T inversion": t_inversion,
+    "tall T": tall_t,
+    "low potassium": low_potassium,
+}
+MIMICS = tuple(CONDITIONS)
+# How often each is met in patients with chest pain, at 60 years, without and with an occlusion.
+_WITHOUT = (0.05, 0.09, 0.03, 0.05, 0.012, 0.09, 0.06, 0.10, 0.02, 0.02)
+_WITH = (0.02, 0.07, 0.03, 0.05, 0.00, 0.10, 0.00, 0.05, 0.01, 0.01)
+# Change per decade beyond 60, as a factor.
+_PER_DECADE = (0.62, 1.2, 1.35, 1.3, 0.7, 1.3, 1.15, 1.1, 1.05, 1.05)
+
+
+def draw_mimic(rng: np.random.Generator, age: float, sex: Sex, omi: bool) -> str:
+    """Draw a patient's condition, ``""`` for none; most come with age, early repolarisation with youth."""
+    share = np.array(_WITH if omi else _WITHOUT) * np.array(_PER_DECADE) ** ((age - 60.0) / 10.0)
+    share[0] *= 0.5 if sex == "female" else 1.4
+    share *= min(1.0, 0.85 / share.sum())
+    place = int(np.searchsorted(np.cumsum(share), rng.uniform(), side="right"))
+    return MIMICS[place] if place < len(MIMICS) else ""
+
+
+def with_mimic(beat: Beat, name: str, severity: float, rng: np.random.Generator) -> Beat:
+    """Return the beat with the named condition; ``""`` leaves it as it is."""
+    return CONDITIONS[name](beat, severity, rng) if name else beat
+
+
+def direction_of_qrs(beat: Beat) -> np.ndarray:
+    """Unit vector (3,) of the QRS area."""
+    area = sum((np.array(w.dipole) * (w.rise + w.fall) for w in beat.part("QRS")), np.zeros(3))
+    return area / max(float(np.linalg.norm(area)), 1e-9)
+
+
+def _turned_back(wave: Wave, amount: float) -> Wave:
+    x, y, z = wave.dipole
+    return replace(wave, dipole=(x, y, z + amount * max(x, 0.0)))
+
+
+def _is_t(wave: Wave) -> bool:
+    return wave.part == "STT" and wave.start == wave.end
+
+
+def _t_times(beat: Beat, factor: float) -> Beat:
+    return replace(beat, waves=tuple(w.scaled(factor) if _is_t(w) else w for w in beat.waves))
+
+
+def _earlier_p(beat: Beat, ms: float) -> Beat:
+    return replace(beat, waves=tuple(w.moved(-ms) if w.part == "P" else w for w in beat.waves))

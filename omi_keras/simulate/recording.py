@@ -1,0 +1,181 @@
+"""From a heart vector in the chest to what a monitor stores: electrodes, noise, front end, 5 µV steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from omi_keras.signal.record import SAMPLING_RATE
+from omi_keras.simulate.rhythm import PADDING, STRIP_SAMPLES
+
+# 5 µV, a common resolution of stored ECGs.
+STEPS_PER_MV = 200
+_MAINS_HZ = 60.0
+_FREQUENCIES = np.fft.rfftfreq(STRIP_SAMPLES, 1.0 / SAMPLING_RATE)
+
+# Electrodes RA, LA, LL, V1 ... V6 to the independent leads I, II, V1 ... V6. Noise arises at electrodes, so
+# it keeps Einthoven's law, and a bad arm electrode reaches every lead.
+ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
+_TO_LEADS = np.zeros((8, 9), dtype=np.float32)
+_TO_LEADS[0, :2] = (-1.0, 1.0)
+_TO_LEADS[1, [0, 2]] = (-1.0, 1.0)
+_TO_LEADS[2:, :3] = -1.0 / 3.0
+_TO_LEADS[2:, 3:] = np.eye(6)
+
+
+@dataclass(frozen=True)
+class Site:
+    """How noisy a site's recordings are: typical size per electrode.
+
+    Attributes
+    ----------
+    wander, muscle, mains
+        Root mean square, mV (mains: amplitude).
+    motion
+        Share of ECGs in which an electrode is moved.
+    """
+
+    wander: float
+    muscle: float
+    mains: float
+    motion: float
+
+
+SITES = {"A": Site(0.045, 0.007, 0.002, 0.07), "B": Site(0.065, 0.011, 0.005, 0.14)}
+
+
+def _unit(shape: np.ndarray) -> np.ndarray:
+    """Spectrum amplitudes whose random signal has a root mean square of 1."""
+    return shape * (0.5 * STRIP_SAMPLES / np.sqrt(np.square(shape).sum()))
+
+
+def _shapes() -> np.ndarray:
+    """Unit spectra (3, n_frequencies): wander below 0.5 Hz, muscle from 25 Hz up, white amplifier noise."""
+    f = np.maximum(_FREQUENCIES, _FREQUENCIES[1])
+    wander = 1.0 / f / (1.0 + (f / 0.5) ** 4)
+    wander[0] = 0.0
+    muscle = 1.0 / np.sqrt((1.0 + (25.0 / f) ** 4) * (1.0 + (f / 110.0) ** 2))
+    return np.stack([_unit(wander), _unit(muscle), _unit(np.ones_like(f))])
+
+
+def _front_end() -> np.ndarray:
+    """Complex response of the monitor, 0.05 to 150 Hz.
+
+    A single pole below, as diagnostic electrocardiographs have; a 4th-order Butterworth above, without its
+    delay.
+    """
+    f = _FREQUENCIES
+    high_pass = 1j * f / (1j * f + 0.05)
+    return high_pass / np.sqrt(1.0 + (f / 150.0) ** 8)
+
+
+_POWER = np.square(_shapes())
+_RESPONSE = _front_end().astype(np.complex64)
+
+
+def electrode_noise(rng: np.random.Generator, site: Site, level: float) -> np.ndarray:
+    """Spectrum of the noise at each electrode.
+
+    Parameters
+    ----------
+    rng
+        Source of chance.
+    site
+        Typical sizes.
+    level
+        1 for an ordinary recording of the site.
+
+    Returns
+    -------
+    np.ndarray
+        (9, n_frequencies) complex64, the real FFT of STRIP_SAMPLES samples in mV.
+    """
+    # Each electrode has its own skin and muscle.
+    sizes = level * np.array([site.wander, site.muscle, 0.0]) * rng.lognormal(-0.1, 0.45, (9, 3))
+    sizes[:, 2] = 0.002
+    amplitude = np.sqrt(np.square(sizes) @ _POWER).astype(np.float32)
+    random = rng.standard_normal((9, 2 * _FREQUENCIES.size), dtype=np.float32).view(np.complex64)
+    spectrum = random * amplitude
+
+    per_sine = 0.5 * STRIP_SAMPLES
+    breath = int(rng.integers(2, 6))
+    spectrum[:, breath] += (
+        per_sine * level * site.wander * 0.8 * rng.normal(0.0, 1.0, 9) * np.exp(1j * rng.uniform(0, 6.3))
+    )
+    line = round(_MAINS_HZ * STRIP_SAMPLES / SAMPLING_RATE)
+    hum = per_sine * level * site.mains * rng.exponential(1.0, 9) * np.exp(1j * rng.normal(0.0, 0.5, 9))
+    spectrum[:, line] += hum
+    if rng.uniform() < site.motion:
+        spectrum[rng.integers(9)] += np.fft.rfft(_motion(rng))
+    return spectrum
+
+
+def _motion(rng: np.random.Generator) -> np.ndarray:
+    """One electrode is touched: a quick shift that settles, (STRIP_SAMPLES,) mV."""
+    t = np.arange(STRIP_SAMPLES) / SAMPLING_RATE - rng.uniform(1.0, 10.5)
+    rise, settle = rng.uniform(0.02, 0.10), rng.uniform(0.12, 0.6)
+    after = np.maximum(t, 0.0)
+    size = rng.choice([-1.0, 1.0]) * rng.lognormal(np.log(0.35), 0.6)
+    return size * (1.0 - np.exp(-after / rise)) * np.exp(-after / settle)
+
+
+def record(
+    vector: np.ndarray, lead_field: np.ndarray, rng: np.random.Generator, site: str, level: float
+) -> np.ndarray:
+    """Record a heart vector.
+
+    Parameters
+    ----------
+    vector
+        (3, STRIP_SAMPLES) float32, mV in body axes.
+    lead_field
+        (8, 3) coefficients of I, II, V1 ... V6.
+    rng
+        Source of chance.
+    site
+        One of :data:`SITES`.
+    level
+        Noise relative to an ordinary recording of the site; 0 leaves only the amplifier's.
+
+    Returns
+    -------
+    np.ndarray
+        (12, 5000) int16 steps of 5 µV.
+    """
+    spectrum = lead_field.astype(np.float32) @ np.fft.rfft(vector).astype(np.complex64)
+    spectrum += _TO_LEADS @ electrode_noise(rng, SITES[site], level)
+    leads = np.fft.irfft(spectrum * _RESPONSE, STRIP_SAMPLES)[:, PADDING:-PADDING]
+    return quantised(leads)
+
+
+def quantised(independent: np.ndarray) -> np.ndarray:
+    """Steps of 5 µV of all twelve leads, as a monitor makes them: eight are sampled, four computed from two.
+
+    Parameters
+    ----------
+    independent
+        (8, n) mV, leads I, II, V1 ... V6.
+
+    Returns
+    -------
+    np.ndarray
+        (12, n) int16. III = II - I exactly; aVR, aVL and aVF are rounded once.
+    """
+    # 16383 leaves room for II - I in 16 bits; 80 mV is far beyond any ECG.
+    x = np.clip(np.rint(independent * STEPS_PER_MV), -16383, 16383).astype(np.int32)
+    one, two = x[0], x[1]
+    return np.concatenate(
+        [
+            x[:2],
+            [two - one],
+            # Halves go up, whichever sign the lead has.
+            np.stack([-(one + two) + 1, 2 * one - two + 1, 2 * two - one + 1]) >> 1,
+            x[2:],
+        ]
+    ).astype(np.int16)
+
+
+def to_millivolts(steps: np.ndarray) -> np.ndarray:
+    """Steps of 5 µV (int16) as float32 mV: the same values that a reader of the written record computes."""
+    return steps.astype(np.float32) / np.float32(STEPS_PER_MV)

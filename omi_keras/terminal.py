@@ -1,0 +1,105 @@
+"""What every command shares on the terminal: one-sentence failures, progress bars, results as text or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from omi_keras.signal.errors import InputError
+
+BAD_INPUT, CHECK_FAILED, INTERRUPTED = 2, 1, 130
+# Which extra brings a missing package; what is not here comes with train.
+EXTRAS = {"wfdb": "formats"}
+
+
+Item = TypeVar("Item")
+
+
+class Commands(click.Group):
+    """Turns what a user can mend into one sentence and exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            fail("interrupted; nothing was left half-written", INTERRUPTED)
+        except InputError as error:
+            fail(str(error), BAD_INPUT)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package in ("", "omi_keras", "edge"):
+                raise
+            fail(f"this command needs {package}; run: pip install 'omi-keras[{EXTRAS.get(package, 'train')}]'", BAD_INPUT)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            fail(f"{error.filename or 'file system'}: {error.strerror or error}", BAD_INPUT)
+
+
+def fail(sentence: str, code: int) -> NoReturn:
+    """Say what is wrong and leave."""
+    click.echo(f"omi-keras: {sentence}", err=True)
+    raise SystemExit(code)
+
+
+def result(content: Any, as_json: bool, text: str) -> None:
+    """Print a command's result: text for people, or JSON on standard output for programs."""
+    if as_json:
+        from omi_keras.data.artifacts import plain
+
+        text = json.dumps(plain(content), ensure_ascii=False, allow_nan=False)
+    click.echo(text)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A function of (done, total) that moves a bar on a terminal's standard error, and does nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr, show_pos=True) as bar:
+
+        def move(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield move
+
+
+def watched(items: Iterable[Item], tick: Callable[[int, int], None], total: int) -> Iterator[Item]:
+    """Hand on the items and move a bar with each."""
+    for done, item in enumerate(items, start=1):
+        yield item
+        tick(done, total)
+
+
+def show_epoch(row: dict[str, float]) -> None:
+    """One line per epoch, the columns of history.csv."""
+    click.echo(
+        f"\r  epoch {row['epoch']:.0f}: loss {row['loss']:.4f}  val loss {row['val_loss']:.4f}  "
+        f"val AUC {row['val_auc']:.4f}  val AP {row['val_ap']:.4f}  val score {row['val_score']:.4f}  "
+        f"lr {row['learning_rate']:.2g}",
+        err=True,
+    )
+
+
+def show_step(step: int, steps: int) -> None:
+    """Where the epoch stands, on a terminal only."""
+    if sys.stderr.isatty():
+        click.echo(f"\r  step {step}/{steps}", nl=False, err=True)
+
+
+def parity_text(measured: dict[str, dict[str, float]], simulated: bool) -> str:
+    """One line per set of ECGs on which two models were compared."""
+    mark = ", simulated" if simulated else ""
+    return "\n".join(
+        f"parity on {seen['n']} ECGs ({part.replace('_', ' ')}{mark}): max |Δp| {seen['max_delta']:.2g}, "
+        f"p99 {seen['p99_delta']:.2g}, flips {seen['flips']:.2%}, |ΔAUC| {seen['delta_auc']:.2g}, "
+        f"|ΔAP| {seen['delta_ap']:.2g}"
+        for part, seen in measured.items()
+    )

@@ -1,0 +1,1 @@
+"""The paper's training protocol: one fold, cross-validation, the run folder, resuming."""

@@ -1,0 +1,68 @@
+"""Everything a fold's training is at the end of an epoch, as one file without code in it."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from omi_keras.data.artifacts import write_bytes
+from omi_keras.training.schedule import Schedule
+
+
+@dataclass
+class Progress:
+    """Where a fold's training stands.
+
+    Attributes
+    ----------
+    schedule
+        Learning rate, best score so far, epochs waited.
+    history
+        One row per finished epoch, the columns of ``history.csv``.
+    best_weights
+        Weights of the best epoch so far, in the order of ``model.weights``.
+    """
+
+    schedule: Schedule
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_weights: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """Finished epochs."""
+        return len(self.history)
+
+
+def save_checkpoint(path: Path, model: keras.Model, progress: Progress) -> None:
+    """Write weights, optimizer slots and progress. The sampler needs no state: it is seeded by epoch."""
+    arrays: dict[str, Any] = {}
+    for kind, values in _variables(model).items():
+        arrays |= {f"{kind}/{index}": np.asarray(value) for index, value in enumerate(values)}
+    arrays |= {f"best/{index}": value for index, value in enumerate(progress.best_weights)}
+    state = {"schedule": asdict(progress.schedule), "history": progress.history}
+    arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path, model: keras.Model) -> Progress:
+    """Read a checkpoint into ``model`` and its optimizer, which is built first so that its slots exist."""
+    model.optimizer.build(model.trainable_variables)
+    with np.load(path, allow_pickle=False) as arrays:
+        for kind, variables in _variables(model).items():
+            for index, variable in enumerate(variables):
+                variable.assign(arrays[f"{kind}/{index}"])
+        state = json.loads(arrays["state"].tobytes())
+        best = [arrays[f"best/{index}"] for index in range(len(model.weights))]
+    return Progress(Schedule(**state["schedule"]), state["history"], best)
+
+
+def _variables(model: keras.Model) -> dict[str, list[keras.Variable]]:
+    return {"weights": model.weights, "optimizer": model.optimizer.variables}

@@ -1,0 +1,37 @@
+"""Adam exactly as PyTorch computes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("omi_keras")
+class TorchAdam(keras.optimizers.Adam):
+    """Adam with PyTorch's place for epsilon: ``m̂ / (√v̂ + ε)``.
+
+    Keras divides by ``√v + ε`` and folds the bias correction of ``v`` into the learning rate, which makes its
+    epsilon up to 30 times larger in the first steps; five steps from equal weights then differ by 0.1 %.
+    The paper trained with PyTorch (section II.B): Adam, ε = 1e-8.
+    """
+
+    def __init__(self, learning_rate: float = 1e-5, **kwargs: Any) -> None:
+        kwargs.setdefault("epsilon", 1e-8)
+        super().__init__(learning_rate, **kwargs)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """One update of one variable (Kingma and Ba 2015, Algorithm 1)."""
+        dtype = variable.dtype
+        rate = ops.cast(learning_rate, dtype)
+        gradient = ops.cast(gradient, dtype)
+        step = ops.cast(self.iterations + 1, dtype)
+        correction_1 = 1 - ops.power(ops.cast(self.beta_1, dtype), step)
+        correction_2 = 1 - ops.power(ops.cast(self.beta_2, dtype), step)
+        index = self._get_variable_index(variable)
+        m, v = self._momentums[index], self._velocities[index]
+        self.assign_add(m, (gradient - m) * (1 - self.beta_1))
+        self.assign_add(v, (ops.square(gradient) - v) * (1 - self.beta_2))
+        denominator = ops.sqrt(v) / ops.sqrt(correction_2) + self.epsilon
+        self.assign_sub(variable, rate / correction_1 * m / denominator)

@@ -1,0 +1,114 @@
+"""The run folder: what cross-validation leaves behind, and reading it back.
+
+    run/
+      config.json  model, protocol, dataset, seed, versions
+      folds.csv    ecg_id, patient_id, fold
+      fold-00/ …   model.keras, history.csv, predictions.csv, metrics.json
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from omi_keras.data.artifacts import read_json
+from omi_keras.signal.errors import InputError
+
+FORMAT_VERSION = 1
+HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "val_auc", "val_ap", "val_score", "learning_rate")
+
+
+def fold_folder(run: Path, fold: int) -> Path:
+    """``run/fold-03`` for fold 3."""
+    return run / f"fold-{fold:02d}"
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """One finished fold of a run."""
+
+    fold: int
+    path: Path
+    metrics: dict[str, Any]
+    history: pd.DataFrame
+    predictions: pd.DataFrame
+
+    def split(self, name: str) -> pd.DataFrame:
+        """Predictions of ``validation`` or ``test``: ecg_id, split, omi, probability."""
+        return self.predictions[self.predictions["split"] == name]
+
+    def score(self, split: str) -> float:
+        """⅔ AUC + ⅓ AP on ``validation`` or ``test``."""
+        return float(self.metrics[split]["score"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder with at least one finished fold."""
+
+    path: Path
+    config: dict[str, Any]
+    folds: pd.DataFrame
+    results: list[FoldResult]
+
+    @property
+    def model(self) -> str:
+        """Name of the model that was trained."""
+        return str(self.config["model"])
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the ECGs were simulated."""
+        return bool(self.config["simulated"])
+
+    def best(self, split: str) -> FoldResult:
+        """The fold with the highest score on ``validation`` or ``test``; of equals, the first."""
+        return max(self.results, key=lambda result: result.score(split))
+
+    def patient_ids(self, ecg_ids: pd.Series) -> pd.Series:
+        """Patient of each ECG."""
+        return ecg_ids.map(self.folds.set_index("ecg_id")["patient_id"])
+
+
+def load_run(path: Path) -> Run:
+    """Read a run folder.
+
+    Raises
+    ------
+    InputError
+        When it is not a run, or no fold of it is finished.
+    """
+    config = read_json(path / "config.json", "a run", FORMAT_VERSION)
+    results = [_load_fold(folder) for folder in sorted(path.glob("fold-[0-9][0-9]"))]
+    if not results:
+        raise InputError(f"{path} has no finished fold yet; continue it with: omi-keras train ... --resume", "empty")
+    return Run(path, config, read_folds(path / "folds.csv"), results)
+
+
+def read_folds(path: Path) -> pd.DataFrame:
+    """Read ``folds.csv``."""
+    return _read_csv(path, {"ecg_id": str, "patient_id": str, "fold": int})
+
+
+def _load_fold(folder: Path) -> FoldResult:
+    metrics = read_json(folder / "metrics.json", "a finished fold", FORMAT_VERSION)
+    history = _read_csv(folder / "history.csv", {"epoch": int})
+    kinds = {"ecg_id": str, "split": str, "omi": int, "probability": float}
+    predictions = _read_csv(folder / "predictions.csv", kinds)
+    return FoldResult(int(folder.name[-2:]), folder, metrics, history, predictions)
+
+
+def _read_csv(path: Path, kinds: dict[str, type]) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={})
+    except FileNotFoundError:
+        raise InputError(f"{path} not found; train this fold again", "not_found") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not readable: {error}", "unreadable") from None
+    missing = [column for column in kinds if column not in table.columns]
+    if missing:
+        raise InputError(f"{path} lacks the column {missing[0]}; train this fold again", "unreadable")
+    return table
