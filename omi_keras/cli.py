@@ -122,7 +122,7 @@ def prepare(
         info = prepare_records(
             records_dir, labels, out, label_column=label_column, jobs=jobs, force=force, tick=tick
         )
-    text = [f"{info['ecgs']} ECGs of {info['patients']} patients in {out}, {info['omi']} with OMI"]
+    text = [f"{info['ecgs']} ECGs of {info['patients']} patients in {out}, {info['omi']} with {label_column} = 1"]
     if info["unlabelled"]:
         text.append(f"{info['unlabelled']} of them have no label in column {label_column} and will not be used")
     if info["rejected"]:

@@ -1,0 +1,56 @@
+"""Median beat → what the networks see: crop around the R peak, z-score per lead."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from omi_keras.signal.errors import InputError
+from omi_keras.signal.record import LEADS
+
+BEAT_SAMPLES = 600
+CROP_START = 150
+CROP_STOP = 550
+
+# Below this a lead carries no signal that a 1 µV converter could have written: mV.
+FLAT_SD = 1e-4
+
+
+def model_input(beats: ArrayLike) -> np.ndarray:
+    """Crop median beats and standardise each lead.
+
+    Samples 150 to 549 (0.3 s before R to 0.5 s after it) are kept and each lead is z-scored on its own with
+    the population standard deviation, as in the paper (section II.D, "Dataset"). Training and devices both
+    call this function, so the two cannot drift apart.
+
+    Parameters
+    ----------
+    beats
+        (..., 12, 600) median beats, millivolts, R at sample 300. Not changed.
+
+    Returns
+    -------
+    numpy.ndarray
+        (..., 12, 400) float32, mean 0 and standard deviation 1 per lead. A flat lead is all zeros.
+
+    Raises
+    ------
+    InputError
+        When the shape is not (..., 12, 600) or a value is missing or infinite.
+    """
+    x = np.asarray(beats)
+    if x.ndim < 2 or x.shape[-2:] != (len(LEADS), BEAT_SAMPLES):
+        raise InputError(
+            f"median beats: expected shape (..., {len(LEADS)}, {BEAT_SAMPLES}), received {x.shape}",
+            "wrong_shape",
+        )
+    # float64 because a lead may sit on an offset far larger than its own swing.
+    window = x[..., CROP_START:CROP_STOP].astype(np.float64)
+    if not np.isfinite(window).all():
+        raise InputError(
+            "median beats: expected finite millivolts, received missing or infinite values", "not_finite"
+        )
+    window -= window.mean(axis=-1, keepdims=True)
+    sd = np.sqrt(np.mean(window * window, axis=-1, keepdims=True))
+    flat = sd < FLAT_SD
+    return np.where(flat, 0.0, window / np.where(flat, 1.0, sd)).astype(np.float32)

@@ -1,0 +1,140 @@
+"""Is this recording fit to be judged? What cannot be is refused, what is doubtful gets a flag."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from omi_keras.signal.errors import InputError
+from omi_keras.signal.filters import bandpass
+from omi_keras.signal.record import LEADS, SAMPLING_RATE
+
+MIN_SECONDS = 5.0
+# Peak to peak of the middle lead in 1 s. QRS complexes are 0.5 to 5 mV; outside of these the unit is wrong.
+MAX_TYPICAL_MV = 20.0
+MIN_TYPICAL_MV = 0.05
+FLAT_MV = 0.005
+MAX_FLAT_LEADS = 2
+# Recorded limb leads obey III = II - I within a few microvolts of rounding.
+EINTHOVEN_UV = 100.0
+# Real peaks differ by noise; a converter at its end writes the same value again and again.
+CLIPPED_SHARE = 0.004
+CLIPPED_RUN = 3
+# I and V6 look at the same wall from the same side.
+REVERSED_CORRELATION = -0.6
+
+
+def check_record(signal: np.ndarray, name: str) -> tuple[str, ...]:
+    """Refuse what cannot be an ECG, flag what is doubtful.
+
+    Parameters
+    ----------
+    signal
+        (12, samples) millivolts, 500 Hz, leads in the order of :data:`omi_keras.signal.record.LEADS`.
+    name
+        What to call the recording in messages.
+
+    Returns
+    -------
+    tuple of str
+        Sorted: ``flat:<lead>``, ``clipped:<lead>``, ``einthoven`` (limb leads contradict each other: names
+        swapped, or leads not simultaneous), ``lead_reversal`` (arm electrodes probably exchanged).
+
+    Raises
+    ------
+    InputError
+        Shorter than 5 s, no signal, an implausible amplitude, or three and more flat leads.
+    """
+    seconds = signal.shape[1] / SAMPLING_RATE
+    if seconds < MIN_SECONDS:
+        raise InputError(
+            f"{name}: {seconds:.1f} s is too short; record 10 s ({MIN_SECONDS:.0f} s at least)", "too_short"
+        )
+    typical = _typical_range(signal)
+    top = float(typical.max())
+    if top == 0.0:
+        raise InputError(f"{name}: no signal, all leads are flat; check the electrodes", "no_signal")
+    flat = typical < min(FLAT_MV, 0.005 * top)
+    middle = float(np.median(typical[~flat]))
+    if middle > MAX_TYPICAL_MV:
+        raise InputError(
+            f"{name}: implausible amplitude ({middle:.0f} mV peak to peak); "
+            "units are probably µV, correct the unit or gain in the file",
+            "implausible_amplitude",
+        )
+    if middle < MIN_TYPICAL_MV:
+        raise InputError(
+            f"{name}: implausible amplitude ({middle:.4f} mV peak to peak); "
+            "units are probably mV, correct the unit or gain in the file",
+            "implausible_amplitude",
+        )
+    if flat.sum() > MAX_FLAT_LEADS:
+        names = " ".join(lead for lead, is_flat in zip(LEADS, flat, strict=True) if is_flat)
+        raise InputError(
+            f"{name}: {flat.sum()} of 12 leads are flat: {names}; check the electrodes and record again",
+            "flat_leads",
+        )
+    flags = {f"flat:{LEADS[k]}" for k in np.flatnonzero(flat)}
+    flags |= {f"clipped:{LEADS[k]}" for k in np.flatnonzero(~flat) if _is_clipped(signal[k])}
+    if not flat[:6].any():
+        if limb_lead_error_uv(signal) > EINTHOVEN_UV:
+            flags.add("einthoven")
+        if not flat[11] and _looks_reversed(signal):
+            flags.add("lead_reversal")
+    return tuple(sorted(flags))
+
+
+def limb_lead_error_uv(signal: np.ndarray) -> float:
+    """How far the limb leads are from III = II - I and Goldberger's aVR, aVL and aVF.
+
+    Parameters
+    ----------
+    signal
+        (12, samples) millivolts.
+
+    Returns
+    -------
+    float
+        99th percentile of the largest of the four residuals, µV, offsets removed. QRS complexes fill a tenth
+        of the time, so they count and a single spike does not.
+    """
+    one, two, three, avr, avl, avf = signal[:6].astype(np.float64)
+    residual = np.stack(
+        [three - (two - one), avr + (one + two) / 2, avl - (one - two / 2), avf - (two - one / 2)]
+    )
+    residual -= np.median(residual, axis=1, keepdims=True)
+    return 1000.0 * float(np.percentile(np.abs(residual), 99, axis=1).max())
+
+
+def _typical_range(signal: np.ndarray) -> np.ndarray:
+    """Median over the lively seconds of each lead's peak to peak, (12,) mV.
+
+    Lively: the middle lead swings at least a quarter of what it does at best: pauses make no lead flat.
+    """
+    whole = signal[:, : signal.shape[1] // SAMPLING_RATE * SAMPLING_RATE]
+    ranges = np.ptp(whole.reshape(len(signal), -1, SAMPLING_RATE), axis=2)
+    alive = ranges.any(axis=1)
+    if not alive.any():
+        return np.zeros(len(signal))
+    level = np.median(ranges[alive], axis=0)
+    return np.median(ranges[:, level >= 0.25 * level.max()], axis=1)
+
+
+def _is_clipped(lead: np.ndarray) -> bool:
+    low, high = float(lead.min()), float(lead.max())
+    slack = 1e-3 * (high - low)
+    for at_end in (lead >= high - slack, lead <= low + slack):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], at_end.view(np.int8), [0]])))
+        runs = edges[1::2] - edges[::2]
+        if runs[runs >= CLIPPED_RUN].sum() > CLIPPED_SHARE * len(lead):
+            return True
+    return False
+
+
+def _looks_reversed(signal: np.ndarray) -> bool:
+    """Lead I is the mirror of V6 and points down: arm electrodes exchanged (or dextrocardia)."""
+    lead_i, v6 = bandpass(signal[[0, 11]], low=1.0, high=40.0).astype(np.float64)
+    scale = float(np.linalg.norm(lead_i) * np.linalg.norm(v6))
+    if scale == 0.0:
+        return False
+    mirrored = float(lead_i @ v6) / scale < REVERSED_CORRELATION
+    return mirrored and float(np.quantile(lead_i, 0.995) + np.quantile(lead_i, 0.005)) < 0.0

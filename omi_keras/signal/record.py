@@ -1,0 +1,68 @@
+"""One 12-lead ECG in the form that everything downstream relies on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from omi_keras.signal.errors import InputError
+
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+SAMPLING_RATE = 500
+
+Sex = Literal["female", "male"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A 12-lead ECG recording.
+
+    Attributes
+    ----------
+    signal
+        (12, n_samples) float32, millivolts, 500 Hz, leads in the order of :data:`LEADS`.
+    ecg_id, patient_id
+        Identifiers as text. ``patient_id`` is empty where the file's reader was not told it.
+    age
+        Years, or None when unknown.
+    sex
+        ``"female"``, ``"male"``, or None when unknown.
+    source
+        Where the signal came from, for people (``"WFDB"``, ``"simulated"``).
+    flags
+        Quality flags that a reader raised (``"einthoven"``, ``"derived_leads"`` ...), sorted, each once.
+
+    Raises
+    ------
+    InputError
+        When the signal is not (12, n) float32 with finite values.
+    """
+
+    signal: np.ndarray
+    ecg_id: str
+    patient_id: str = ""
+    age: float | None = None
+    sex: Sex | None = None
+    source: str = ""
+    flags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        x = self.signal
+        if x.ndim != 2 or x.shape[0] != len(LEADS):
+            raise InputError(
+                f"{self.ecg_id}: expected a signal of shape (12, samples), received {x.shape}", "wrong_shape"
+            )
+        if x.dtype != np.float32:
+            raise InputError(f"{self.ecg_id}: expected float32 millivolts, received {x.dtype}", "wrong_dtype")
+        bad = [lead for lead, row in zip(LEADS, x, strict=True) if not np.isfinite(row).all()]
+        if bad:
+            raise InputError(
+                f"{self.ecg_id}: missing or infinite samples in {', '.join(bad)}", "missing_samples"
+            )
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return self.signal.shape[1] / SAMPLING_RATE
