@@ -1,11 +1,11 @@
 """What a bundle is: everything a device needs to run one model and to prove that it runs it right.
 
-    bundle/
-      model.tflite      input (1, 12, 400, 1) float32 z-scored beat, output (1, 2) logits
-      manifest.json     format version, contracts, threshold, parity limits and result, SHA-256 of every file
-      parity.npz        beats and the probabilities of the trained model, to replay on the device
-      device_parity.py  replays them: NumPy and LiteRT only
-      README.txt        how to use all this
+bundle/
+  model.tflite      input (1, 12, 400, 1) float32 z-scored beat, output (1, 2) logits
+  manifest.json     format version, contracts, threshold, parity limits and result, SHA-256 of every file
+  parity.npz        beats and the probabilities of the trained model, to replay on the device
+  device_parity.py  replays them: NumPy and LiteRT only
+  README.txt        how to use all this
 """
 
 from __future__ import annotations

@@ -237,7 +237,10 @@ def _table(result: dict[str, Any]) -> str:
         "",
         f"{'':28}{'max |Δp|':>10}{'p99 |Δp|':>10}{'flips':>10}{'|ΔAUC|':>10}{'|ΔAP|':>10}",
     ]
-    for name, key in (("against the trained model", "against_model"), ("against the export", "against_export")):
+    for name, key in (
+        ("against the trained model", "against_model"),
+        ("against the export", "against_export"),
+    ):
         row = result[key]
         values = "".join(f"{row[k]:10.2g}" for k in ("max_delta", "p99_delta", "flips", "delta_auc", "delta_ap"))
         lines.append(f"{name:28}{values}")

@@ -119,9 +119,7 @@ def prepare(
     from omi_keras.data.prepare import prepare_records
 
     with progress("preparing") as tick:
-        info = prepare_records(
-            records_dir, labels, out, label_column=label_column, jobs=jobs, force=force, tick=tick
-        )
+        info = prepare_records(records_dir, labels, out, label_column=label_column, jobs=jobs, force=force, tick=tick)
     text = [f"{info['ecgs']} ECGs of {info['patients']} patients in {out}, {info['omi']} with {label_column} = 1"]
     if info["unlabelled"]:
         text.append(f"{info['unlabelled']} of them have no label in column {label_column} and will not be used")
@@ -187,7 +185,10 @@ def train(
             epoch_done=show_epoch, step_done=show_step,
         )  # fmt: skip
     except KeyboardInterrupt:
-        fail(f"stopped; continue with the same command and --resume: omi-keras train {dataset} {run} ... --resume", INTERRUPTED)
+        fail(
+            f"stopped; continue with the same command and --resume: omi-keras train {dataset} {run} ... --resume",
+            INTERRUPTED,
+        )
     mark = " (simulated)" if data.simulated else ""
     text = [
         f"fold {fold}{mark}: validation AUC {m['validation']['auc']:.3f}, AP {m['validation']['ap']:.3f}; "
@@ -244,14 +245,15 @@ def select(run: Path, out: Path, by: Any, force: bool, as_json: bool) -> None:
 @out_argument
 @click.option("--dataset", type=FOLDER, required=True, help="The dataset that the model was trained on.")
 @click.option(
-    "--quantize", type=click.Choice(["float32", "float16", "dynamic", "int8"]), default="int8", show_default=True
+    "--quantize",
+    type=click.Choice(["float32", "float16", "dynamic", "int8"]),
+    default="int8",
+    show_default=True,
 )
 @seed_option
 @force_option
 @json_option
-def export_tflite(
-    model: Path, out: Path, dataset: Path, quantize: Any, seed: int, force: bool, as_json: bool
-) -> None:
+def export_tflite(model: Path, out: Path, dataset: Path, quantize: Any, seed: int, force: bool, as_json: bool) -> None:
     """Turn a MODEL folder into a bundle OUT for a device.
 
     The bundle is written only if it passes the parity gate: its probabilities and decisions are those of the
@@ -274,7 +276,11 @@ def export_tflite(
     except ParityError as error:
         fail(f"{error}; no bundle was written", CHECK_FAILED)
     size = (out / "model.tflite").stat().st_size / 1e6
-    result(manifest, as_json, f"{quantize} bundle in {out}, {size:.2f} MB\n{parity_text(manifest['parity'], manifest['simulated'])}")
+    result(
+        manifest,
+        as_json,
+        f"{quantize} bundle in {out}, {size:.2f} MB\n{parity_text(manifest['parity'], manifest['simulated'])}",
+    )
 
 
 @main.command("check-parity")
@@ -338,9 +344,10 @@ def predict(model_or_bundle: Path, files: tuple[Path, ...], as_json: bool) -> No
         try:
             found = detect(file)
         except InputError as error:
-            rows.append({"file": str(file), "error": str(error)})
+            sentence = str(error) if file.name in str(error) else f"{file.name}: {error}"
+            rows.append({"file": str(file), "error": sentence})
             if not as_json:
-                click.echo(f"omi-keras: {error}", err=True)
+                click.echo(f"omi-keras: {sentence}", err=True)
             continue
         rows.append(
             {

@@ -1,9 +1,9 @@
 """Finished runs → a report folder: Tables 4 and 5, Figures 5 and 6 of the paper.
 
-    report/
-      table4.csv  table5.csv
-      figures/    figure5.png figure6.png
-      report.json inputs, versions, both tables
+report/
+  table4.csv  table5.csv
+  figures/    figure5.png figure6.png
+  report.json inputs, versions, both tables
 """
 
 from __future__ import annotations
@@ -57,7 +57,12 @@ def write_report(paths: list[Path], out: Path, *, seed: int = 0, force: bool = F
             "format_version": FORMAT_VERSION,
             "kind": "report",
             "simulated": simulated,
-            "selected": {"model": chosen.model, "fold": best.fold, "by": "validation", "threshold": threshold},
+            "selected": {
+                "model": chosen.model,
+                "fold": best.fold,
+                "by": "validation",
+                "threshold": threshold,
+            },
             **{name: table.to_dict("records") for name, table in tables.items()},
             "runs": [
                 {"path": str(run.path), "model": run.model, "config_sha256": sha256(run.path / "config.json")}
@@ -77,7 +82,9 @@ def _check_comparable(runs: list[Run]) -> None:
     if len(set(names)) < len(names):
         raise InputError(f"two of the runs are of the same model ({', '.join(names)}); give one run per model")
     if any(run.config["dataset_sha256"] != runs[0].config["dataset_sha256"] for run in runs):
-        raise InputError(f"{', '.join(str(run.path) for run in runs)} are runs of different datasets; compare like with like")
+        raise InputError(
+            f"{', '.join(str(run.path) for run in runs)} are runs of different datasets; compare like with like"
+        )
 
 
 def _arrays(run: Run, result: FoldResult, split: str) -> dict[str, Any]:

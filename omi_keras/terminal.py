@@ -34,7 +34,10 @@ class Commands(click.Group):
             package = (error.name or "").partition(".")[0]
             if package in ("", "omi_keras", "edge"):
                 raise
-            fail(f"this command needs {package}; run: pip install 'omi-keras[{EXTRAS.get(package, 'train')}]'", BAD_INPUT)
+            fail(
+                f"this command needs {package}; run: pip install 'omi-keras[{EXTRAS.get(package, 'train')}]'",
+                BAD_INPUT,
+            )
         except BrokenPipeError:
             raise
         except OSError as error:

@@ -16,7 +16,16 @@ from typing import Any
 
 from omi_keras.signal.errors import InputError
 
-PACKAGES = ("omi-keras", "numpy", "scipy", "scikit-learn", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert")
+PACKAGES = (
+    "omi-keras",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "ai-edge-litert",
+)
 
 
 @contextmanager

@@ -21,9 +21,7 @@ Balance = Literal["batch", "class"]
 BALANCES: tuple[Balance, ...] = ("batch", "class")
 
 
-def epoch_batches(
-    omi: np.ndarray, batch_size: int, balance: Balance, rng: np.random.Generator
-) -> list[np.ndarray]:
+def epoch_batches(omi: np.ndarray, batch_size: int, balance: Balance, rng: np.random.Generator) -> list[np.ndarray]:
     """Rows of each batch of one epoch.
 
     Parameters

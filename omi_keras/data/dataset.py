@@ -1,10 +1,10 @@
 """A dataset on disk: median beats, one row of facts per ECG, and what was rejected and why.
 
-    dataset/
-      beats.npy     (n_ecgs, 12, 600) float32 mV, R peak at sample 300, memory-mapped when read
-      ecgs.csv      ecg_id, patient_id, omi (0, 1 or empty), site, age, sex, source, simulated, ...
-      rejected.csv  record, reason, message
-      dataset.json  format version, counts, units, lead order, seed, versions, SHA-256 of the other files
+dataset/
+  beats.npy     (n_ecgs, 12, 600) float32 mV, R peak at sample 300, memory-mapped when read
+  ecgs.csv      ecg_id, patient_id, omi (0, 1 or empty), site, age, sex, source, simulated, ...
+  rejected.csv  record, reason, message
+  dataset.json  format version, counts, units, lead order, seed, versions, SHA-256 of the other files
 """
 
 from __future__ import annotations

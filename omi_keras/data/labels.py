@@ -43,9 +43,7 @@ def read_labels(path: Path, label_column: str = "omi") -> pd.DataFrame:
         raise InputError(f"{path} is not a readable CSV file: {error}", "bad_labels") from None
     for column in ("record", "patient_id", label_column):
         if column not in table.columns:
-            raise InputError(
-                f"{path}: column {column} not found; columns are {', '.join(table.columns)}", "bad_labels"
-            )
+            raise InputError(f"{path}: column {column} not found; columns are {', '.join(table.columns)}", "bad_labels")
     if table.empty:
         raise InputError(f"{path}: no records in the labels file", "bad_labels")
     return _check_rows(path, table, label_column)
@@ -56,13 +54,16 @@ def _check_rows(path: Path, table: pd.DataFrame, label_column: str) -> pd.DataFr
 
     def refuse(bad: pd.Series, problem: str) -> None:
         # Row 1 is the header, as a person counts in an editor.
-        for row in table.index[bad]:
-            record = table.at[row, "record"] or "no name"
-            errors.append(f"row {row + 2} ({record}): {problem.format(**table.loc[row].to_dict())}")
+        for number, row in table[bad].iterrows():
+            facts = {str(column): value for column, value in row.items()}
+            errors.append(f"row {int(str(number)) + 2} ({facts['record'] or 'no name'}): {problem.format_map(facts)}")
 
     text = table.apply(lambda column: column.str.strip())
     label, age = text[label_column], text.get("age", pd.Series("", index=text.index))
-    sex, site = text.get("sex", pd.Series("", index=text.index)), text.get("site", pd.Series("", index=text.index))
+    sex, site = (
+        text.get("sex", pd.Series("", index=text.index)),
+        text.get("site", pd.Series("", index=text.index)),
+    )
     refuse(text["record"] == "", "record is empty")
     refuse(text["record"].duplicated() & (text["record"] != ""), "record is listed twice")
     refuse(text["patient_id"] == "", "patient_id is empty")

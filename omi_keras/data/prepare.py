@@ -48,7 +48,7 @@ def prepare_records(
     table = read_labels(labels, label_column)
     own = {*COLUMNS, *BEAT_COLUMNS, "record"}
     carried = tuple(column for column in table.columns if column not in own)
-    rows = table.to_dict("records")
+    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
     with new_folder(out, force=force) as folder, DatasetWriter(folder, carried) as writer:
         beats = Parallel(n_jobs=jobs, return_as="generator")(
             delayed(_read_beat)(records, row["record"]) for row in rows
@@ -62,8 +62,7 @@ def prepare_records(
             tick(writer.count + writer.rejections, len(rows))
         if writer.count == 0:
             raise InputError(
-                f"none of the {len(rows)} recordings of {labels} was accepted; the first was refused because "
-                f"{result}",
+                f"none of the {len(rows)} recordings of {labels} was accepted; the first was refused because {result}",
                 "empty",
             )
         return writer.finish(
@@ -80,7 +79,10 @@ def prepare_cohort(
     tick: Tick = lambda done, total: None,
 ) -> dict[str, Any]:
     """Send simulated recordings through the same signal code, in memory; return ``dataset.json``'s content."""
-    with new_folder(out, force=force) as folder, DatasetWriter(folder, ("artery", "rhythm", "mimic")) as writer:
+    with (
+        new_folder(out, force=force) as folder,
+        DatasetWriter(folder, ("artery", "rhythm", "mimic")) as writer,
+    ):
         for ecg in cohort:
             plan = ecg.plan
             try:
@@ -130,6 +132,7 @@ def _locate(records: Path, record: str) -> Path:
 
 
 def _facts(row: dict[str, Any], source: str) -> dict[str, Any]:
+    simulated = row.get("simulated", "").lower() in ("1", "true", "yes")
     return {
         "ecg_id": row["record"].removesuffix(".hea"),
         "patient_id": row["patient_id"],
@@ -137,6 +140,6 @@ def _facts(row: dict[str, Any], source: str) -> dict[str, Any]:
         "site": row["site"],
         "age": None if pd.isna(row["age"]) else row["age"],
         "sex": row["sex"],
-        "source": row.get("source") or source,
-        "simulated": row.get("simulated", "").lower() in ("1", "true", "yes"),
+        "source": row.get("source") or ("simulated" if simulated else source),
+        "simulated": simulated,
     }

@@ -72,9 +72,7 @@ def median_beat_figure(beats: npt.ArrayLike, title: str, simulated: bool) -> Fig
         _pulse(axes, baseline)
         for c, trace in enumerate(row):
             left = _MARGIN + _PULSE + c * _COLUMN
-            axes.plot(
-                left + _MM_PER_SAMPLE * np.arange(_SAMPLES), baseline + trace, color=_INK, linewidth=0.9
-            )
+            axes.plot(left + _MM_PER_SAMPLE * np.arange(_SAMPLES), baseline + trace, color=_INK, linewidth=0.9)
             # At the left, above the P wave: R, the highest deflection, is 15 mm away.
             axes.text(left, top - 1, _LEADS[3 * c + r], va="top", fontsize=9, fontweight="bold")
         top = baseline - down[r]
@@ -83,9 +81,7 @@ def median_beat_figure(beats: npt.ArrayLike, title: str, simulated: bool) -> Fig
     axes.text(_MARGIN, 3, note, va="center", fontsize=8)
     axes.text(_MARGIN, height - 5, title, va="center", fontsize=10, fontweight="bold", parse_math=False)
     if simulated:
-        axes.text(
-            width - _MARGIN, 3, "simulated data", va="center", ha="right", fontsize=9, fontweight="bold"
-        )
+        axes.text(width - _MARGIN, 3, "simulated data", va="center", ha="right", fontsize=9, fontweight="bold")
     return figure
 
 

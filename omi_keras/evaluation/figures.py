@@ -67,9 +67,7 @@ def figure5(histories: Mapping[str, Sequence[pd.DataFrame]], simulated: bool) ->
             epochs = mean.index.to_numpy()
             axes.plot(epochs, mean, label=model, marker="o" if mean.size == 1 else None, **_line(k))
             # A single fold has no SD: NaN draws nothing.
-            axes.fill_between(
-                epochs, mean - sd, mean + sd, color=_COLOURS[k % len(_COLOURS)], alpha=0.15, lw=0
-            )
+            axes.fill_between(epochs, mean - sd, mean + sd, color=_COLOURS[k % len(_COLOURS)], alpha=0.15, lw=0)
     for axes, (_, heading) in zip(panels.flat, _FIGURE5, strict=True):
         _finish(axes, heading, "Epoch", "")
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -81,9 +79,7 @@ def figure5(histories: Mapping[str, Sequence[pd.DataFrame]], simulated: bool) ->
     return figure
 
 
-def figure6(
-    splits: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], threshold: float, simulated: bool
-) -> Figure:
+def figure6(splits: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], threshold: float, simulated: bool) -> Figure:
     """Draw ROC and precision-recall curves with the operating point (paper III.B, Figure 6).
 
     Precision is drawn in steps, whose area is the average precision; dotted lines are chance (in B the share
@@ -164,9 +160,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """
     target = Path(path)
     if target.suffix.lower() != ".png":
-        raise InputError(
-            f"{target}: expected a name that ends in .png, received {target.suffix!r}", "bad_name"
-        )
+        raise InputError(f"{target}: expected a name that ends in .png, received {target.suffix!r}", "bad_name")
     target.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, because only a rename within one file system is atomic.
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")

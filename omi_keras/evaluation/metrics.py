@@ -98,9 +98,7 @@ def ranking_metrics(omi: npt.ArrayLike, probability: npt.ArrayLike) -> dict[str,
     return {"auc": float(auc[0]), "ap": float(ap[0]), "score": score(float(auc[0]), float(ap[0]))}
 
 
-def threshold_counts(
-    omi: npt.ArrayLike, probability: npt.ArrayLike
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def threshold_counts(omi: npt.ArrayLike, probability: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what each possible threshold selects: the points of the ROC and precision-recall curves.
 
     Returns
@@ -143,9 +141,7 @@ def best_f1_threshold(omi: npt.ArrayLike, probability: npt.ArrayLike) -> float:
     thresholds, true, false = threshold_counts(omi, probability)
     if thresholds.size == 0 or true[-1] == 0 or false[-1] == 0:
         counted = f"{true[-1]} OMI and {false[-1]} no OMI" if thresholds.size else "no ECGs"
-        raise InputError(
-            f"expected ECGs of both classes to choose a threshold, received {counted}", "one_class"
-        )
+        raise InputError(f"expected ECGs of both classes to choose a threshold, received {counted}", "one_class")
     f1 = 2 * true / (true + false + true[-1])
     # Thresholds descend and argmax takes the first: the highest threshold among equals.
     chosen = int(np.argmax(f1))
@@ -155,9 +151,7 @@ def best_f1_threshold(omi: npt.ArrayLike, probability: npt.ArrayLike) -> float:
     return float(midway if midway > lower else thresholds[chosen])
 
 
-def operating_point_metrics(
-    omi: npt.ArrayLike, probability: npt.ArrayLike, threshold: float
-) -> dict[str, float]:
+def operating_point_metrics(omi: npt.ArrayLike, probability: npt.ArrayLike, threshold: float) -> dict[str, float]:
     """Return the columns of Table 5 at one threshold.
 
     Parameters
@@ -185,9 +179,7 @@ def operating_point_metrics(
     counts = [np.sum(label & alarm), np.sum(~label & alarm), np.sum(label & ~alarm), np.sum(~label & ~alarm)]
     rates = confusion_rates(*(np.asarray(count, np.float64) for count in counts))
     ranking = ranking_metrics(label, value)
-    return {name: float(rate) for name, rate in rates.items()} | {
-        name: ranking[name] for name in ("auc", "ap")
-    }
+    return {name: float(rate) for name, rate in rates.items()} | {name: ranking[name] for name in ("auc", "ap")}
 
 
 def confusion_rates(

@@ -77,9 +77,7 @@ class Ranking:
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Return the quotient elementwise, NaN where the denominator is 0."""
-    return np.divide(
-        numerator, denominator, out=np.full(np.shape(denominator), np.nan), where=denominator != 0
-    )
+    return np.divide(numerator, denominator, out=np.full(np.shape(denominator), np.nan), where=denominator != 0)
 
 
 def _running_sum(weights: np.ndarray) -> np.ndarray:

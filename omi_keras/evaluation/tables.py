@@ -115,9 +115,7 @@ def table5(
     for split, arrays in splits.items():
         absent = [name for name in ("omi", "probability", "patient_id") if name not in arrays]
         if absent:
-            raise InputError(
-                f"{split}: expected omi, probability and patient_id, received no {', '.join(absent)}"
-            )
+            raise InputError(f"{split}: expected omi, probability and patient_id, received no {', '.join(absent)}")
         omi, probability = arrays["omi"], arrays["probability"]
         try:
             point = operating_point_metrics(omi, probability, threshold)

@@ -47,9 +47,7 @@ def temporal_block(x: Any, filters: int, stride: int, name: str) -> Any:
     """Half a row of Table 2: two 1×3 convolutions within each lead and a shortcut around them."""
     shortcut = x
     if stride != 1 or x.shape[-1] != filters:
-        shortcut = conv_bn(
-            x, filters, (1, 1), conv=f"{name}_shortcut_0", bn=f"{name}_shortcut_1", stride=(1, stride)
-        )
+        shortcut = conv_bn(x, filters, (1, 1), conv=f"{name}_shortcut_0", bn=f"{name}_shortcut_1", stride=(1, stride))
     x = conv_bn(x, filters, (1, 3), conv=f"{name}_conv1", bn=f"{name}_bn1", stride=(1, stride), padding=(0, 1))
     x = relu(x, f"{name}_relu1")
     x = conv_bn(x, filters, (1, 3), conv=f"{name}_conv2", bn=f"{name}_bn2", padding=(0, 1))

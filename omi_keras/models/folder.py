@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 FILES = ("model.keras", "folds.csv")
-INPUT_CONTRACT = {
+INPUT_CONTRACT: dict[str, Any] = {
     "shape": [12, 400, 1],
     "dtype": "float32",
     "leads": list(LEADS),
@@ -101,5 +101,7 @@ def load_model_folder(path: Path) -> ModelFolder:
             raise InputError(f"{path / name} is missing or was altered; select the model again", "altered")
     if info.get("model") not in LEARNING_RATES:
         raise InputError(f"{path / 'model.json'}: unknown model {info.get('model')!r}", "unknown_model")
-    folds = pd.read_csv(path / "folds.csv", dtype={"ecg_id": str, "patient_id": str, "fold": int}, keep_default_na=False)
+    folds = pd.read_csv(
+        path / "folds.csv", dtype={"ecg_id": str, "patient_id": str, "fold": int}, keep_default_na=False
+    )
     return ModelFolder(path, load_weights(info["model"], path / "model.keras"), info, folds)

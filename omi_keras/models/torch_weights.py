@@ -36,11 +36,7 @@ def load_torch_parameters(model: keras.Model, parameters: Mapping[str, np.ndarra
         When parameters are missing, unexpected or of another shape; all of them are listed.
     """
     targets = _targets(model)
-    given = {
-        name: np.asarray(value)
-        for name, value in parameters.items()
-        if not name.endswith("num_batches_tracked")
-    }
+    given = {name: np.asarray(value) for name, value in parameters.items() if not name.endswith("num_batches_tracked")}
     wrong = [f"missing {name}" for name in sorted(targets.keys() - given.keys())]
     wrong += [f"unexpected {name}" for name in sorted(given.keys() - targets.keys())]
     values = {}

@@ -31,9 +31,7 @@ MAINS_MIN_MV = 0.005
 
 
 @lru_cache(maxsize=64)
-def _gain(
-    n: int, rate: float, low: float | None, high: float | None, order: int, mains: int | None
-) -> np.ndarray:
+def _gain(n: int, rate: float, low: float | None, high: float | None, order: int, mains: int | None) -> np.ndarray:
     """Gain of each DCT coefficient, (n,) float32: Butterworth, -3 dB at the edges, and the notch."""
     f = np.arange(n) * (rate / (2.0 * n))
     gain = np.ones(n)

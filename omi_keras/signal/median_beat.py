@@ -13,12 +13,12 @@ from omi_keras.signal.beat_groups import NO_REPRODUCIBLE, align, main_group, ran
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.filters import HIGH_HZ, LOW_HZ, cosine_spectrum, filtered, mains_in_spectrum
 from omi_keras.signal.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP
+from omi_keras.signal.quality import check_record
 from omi_keras.signal.r_peaks import detect_r_peaks
 from omi_keras.signal.record import LEADS, SAMPLING_RATE, Record
 
 R_SAMPLE = 300
 MAX_SAMPLES = 10 * SAMPLING_RATE
-MIN_SAMPLES = SAMPLING_RATE
 MIN_BEATS = 3
 
 # Half of the stretch around R in which QRS onset and end are sought: samples.
@@ -54,8 +54,9 @@ class MedianBeat:
     noise_uv
         (12,) float64: standard deviation of the kept beats about the median (robust), microvolts.
     flags
-        The record's flags and: ``few_beats`` (fewer than 5 kept), ``excluded_beats`` (over 30 % left out),
-        ``mains:50`` / ``mains:60`` (removed), ``noisy:<lead>``, ``implausible_rate_or_width``. Sorted.
+        The record's flags, those of :func:`omi_keras.signal.quality.check_record`, and ``few_beats`` (fewer than 5
+        kept), ``excluded_beats`` (over 30 % left out), ``mains:50`` / ``mains:60`` (removed), ``noisy:<lead>``,
+        ``implausible_rate_or_width``. Sorted.
     """
 
     beat: np.ndarray
@@ -86,15 +87,12 @@ def median_beat(record: Record) -> MedianBeat:
     Raises
     ------
     InputError
-        When all leads are flat, when fewer than three beats are usable, or when no beat shape repeats.
+        When :func:`omi_keras.signal.quality.check_record` refuses the signal, when fewer than three beats are
+        usable, or when no beat shape repeats.
     """
     name = record.ecg_id
     signal = record.signal[:, :MAX_SAMPLES]
-    n = signal.shape[1]
-    if n < MIN_SAMPLES:
-        raise InputError(
-            f"{name}: {record.seconds:.1f} s is too short for a median beat; record 10 s", "too_short"
-        )
+    quality, n = check_record(signal, name), signal.shape[1]
     spectrum = cosine_spectrum(signal)
     found = detect_r_peaks(spectrum)
     if not found.weights.any():
@@ -114,7 +112,7 @@ def median_beat(record: Record) -> MedianBeat:
 
     rr = float(np.median(np.diff(peaks))) * 1000.0 / SAMPLING_RATE
     rate = 60.0 * SAMPLING_RATE * (len(peaks) - 1) / float(peaks[-1] - peaks[0])
-    flags = {*record.flags, *(f"noisy:{LEADS[k]}" for k in np.flatnonzero(noise > NOISY_UV))}
+    flags = {*record.flags, *quality, *(f"noisy:{LEADS[k]}" for k in np.flatnonzero(noise > NOISY_UV))}
     if mains is not None:
         flags.add(f"mains:{mains}")
     if kept < 5:
@@ -175,10 +173,7 @@ def _landmarks(clean: np.ndarray, peaks: np.ndarray, weights: np.ndarray) -> tup
 
 def _first_run(true: np.ndarray, length: int, limit: int) -> int:
     """Index of the first run of so many true values, at most the limit."""
-    runs = (
-        np.convolve(true[: limit + length].astype(np.int64), np.ones(length, dtype=np.int64), "valid")
-        == length
-    )
+    runs = np.convolve(true[: limit + length].astype(np.int64), np.ones(length, dtype=np.int64), "valid") == length
     return int(np.argmax(runs)) if runs.any() else limit
 
 

@@ -47,9 +47,7 @@ def model_input(beats: ArrayLike) -> np.ndarray:
     # float64 because a lead may sit on an offset far larger than its own swing.
     window = x[..., CROP_START:CROP_STOP].astype(np.float64)
     if not np.isfinite(window).all():
-        raise InputError(
-            "median beats: expected finite millivolts, received missing or infinite values", "not_finite"
-        )
+        raise InputError("median beats: expected finite millivolts, received missing or infinite values", "not_finite")
     window -= window.mean(axis=-1, keepdims=True)
     sd = np.sqrt(np.mean(window * window, axis=-1, keepdims=True))
     flat = sd < FLAT_SD

@@ -98,9 +98,7 @@ def limb_lead_error_uv(signal: np.ndarray) -> float:
         of the time, so they count and a single spike does not.
     """
     one, two, three, avr, avl, avf = signal[:6].astype(np.float64)
-    residual = np.stack(
-        [three - (two - one), avr + (one + two) / 2, avl - (one - two / 2), avf - (two - one / 2)]
-    )
+    residual = np.stack([three - (two - one), avr + (one + two) / 2, avl - (one - two / 2), avf - (two - one / 2)])
     residual -= np.median(residual, axis=1, keepdims=True)
     return 1000.0 * float(np.percentile(np.abs(residual), 99, axis=1).max())
 

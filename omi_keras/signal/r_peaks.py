@@ -117,8 +117,7 @@ def _search_back(candidates: np.ndarray, heights: np.ndarray, kept: list[int]) -
         inside = [
             k
             for k in range(before + 1, after)
-            if candidates[k] - candidates[before] > 0.6 * usual
-            and candidates[after] - candidates[k] > 0.6 * usual
+            if candidates[k] - candidates[before] > 0.6 * usual and candidates[after] - candidates[k] > 0.6 * usual
         ]
         if inside:
             found.append(max(inside, key=lambda k: heights[k]))

@@ -10,7 +10,6 @@ import numpy as np
 
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.filters import resample
-from omi_keras.signal.quality import check_record
 from omi_keras.signal.record import LEADS, SAMPLING_RATE, Record, Sex
 from omi_keras.signal.wfdb_format import read_header, read_signals
 
@@ -70,18 +69,18 @@ def read_record(
     Returns
     -------
     Record
-        With the flags of :func:`omi_keras.signal.quality.check_record`, and ``derived_leads``.
+        With the flag ``derived_leads`` where limb leads were computed. Whether the signal is fit to be judged
+        is decided where it is judged, by :func:`omi_keras.signal.median_beat.median_beat`.
 
     Raises
     ------
     InputError
-        When the file cannot be read or is not fit to be judged: one sentence that names the file.
+        When the file cannot be read: one sentence that names it.
     """
     file = _locate(Path(path))
     leads = _read_wfdb(file)
     signal, flags = _twelve_leads(leads, file.name)
     signal = resample(signal, leads.rate, SAMPLING_RATE).astype(np.float32)
-    flags |= set(check_record(signal, file.name))
     return Record(
         signal,
         ecg_id=file.stem if ecg_id is None else ecg_id,
@@ -107,17 +106,13 @@ def _locate(path: Path) -> Path:
             raise InputError(f"{path.name or path}: is a directory; name the .hea file in it", "not_a_file")
         exists = path.exists()
     except OSError as error:
-        raise InputError(
-            f"{path.name}: cannot be read ({error.strerror}); check the path", "unreadable"
-        ) from None
+        raise InputError(f"{path.name}: cannot be read ({error.strerror}); check the path", "unreadable") from None
     if exists:
         raise InputError(
             f"{path.name}: not a WFDB header (.hea); convert the recording to WFDB and name its header",
             "not_wfdb",
         )
-    raise InputError(
-        f"{path.name}: file not found, and neither is {header.name}; check the path", "missing_file"
-    )
+    raise InputError(f"{path.name}: file not found, and neither is {header.name}; check the path", "missing_file")
 
 
 def _read_wfdb(path: Path) -> _Leads:
@@ -136,8 +131,7 @@ def _read_wfdb(path: Path) -> _Leads:
         factor = UNITS.get(line.units.lower())
         if factor is None:
             raise InputError(
-                f"{path.name}: lead {names[k]} has unit '{line.units[:20]}', expected mV, µV or V; "
-                "correct the header",
+                f"{path.name}: lead {names[k]} has unit '{line.units[:20]}', expected mV, µV or V; correct the header",
                 "bad_units",
             )
         factors.append(factor)
@@ -166,8 +160,7 @@ def _require_leads(used: tuple[str, ...], given: list[str], name: str) -> None:
         word = "lead" if len(missing) == 1 else "leads"
         have = ", ".join(text or "(no name)" for text in given[:20])
         raise InputError(
-            f"{name}: missing {word} {', '.join(missing)} (the file has {have}); "
-            "I, II and V1 to V6 are all needed",
+            f"{name}: missing {word} {', '.join(missing)} (the file has {have}); I, II and V1 to V6 are all needed",
             "missing_lead",
         )
 

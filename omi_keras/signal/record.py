@@ -58,9 +58,7 @@ class Record:
             raise InputError(f"{self.ecg_id}: expected float32 millivolts, received {x.dtype}", "wrong_dtype")
         bad = [lead for lead, row in zip(LEADS, x, strict=True) if not np.isfinite(row).all()]
         if bad:
-            raise InputError(
-                f"{self.ecg_id}: missing or infinite samples in {', '.join(bad)}", "missing_samples"
-            )
+            raise InputError(f"{self.ecg_id}: missing or infinite samples in {', '.join(bad)}", "missing_samples")
 
     @property
     def seconds(self) -> float:

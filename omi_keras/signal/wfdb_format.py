@@ -125,9 +125,7 @@ def read_signals(header: Header, wanted: list[int]) -> np.ndarray:
     for file in dict.fromkeys(header.signals[k].file for k in wanted):
         group = [k for k, line in enumerate(header.signals) if line.file == file]
         count = header.samples * len(group)
-        adu = np.fromfile(
-            header.path.parent / file, "<i2", count=count, offset=header.signals[group[0]].offset
-        )
+        adu = np.fromfile(header.path.parent / file, "<i2", count=count, offset=header.signals[group[0]].offset)
         if len(adu) != count:
             raise _error(header.path, f"{file} became shorter while it was read; copy it again", "truncated")
         frames = adu.reshape(header.samples, len(group))
@@ -154,9 +152,7 @@ def _read_with_wfdb(header: Header, wanted: list[int]) -> np.ndarray:
         record = wfdb.rdrecord(str(header.path.with_suffix("")), channels=wanted)
     except Exception as error:  # whatever that library trips over, the file is at fault
         what = " ".join(str(error).split())[:200]
-        raise _error(
-            header.path, f"cannot be decoded ({what}); export the record again", "bad_signal"
-        ) from error
+        raise _error(header.path, f"cannot be decoded ({what}); export the record again", "bad_signal") from error
     signal = np.ascontiguousarray(record.p_signal.T, dtype=np.float64)
     if signal.shape != (len(wanted), header.samples):
         expected = (len(wanted), header.samples)
@@ -181,9 +177,7 @@ def _text(path: Path) -> str:
         if not stat.S_ISREG(info.st_mode):
             raise _error(path, "is not a regular file; name a .hea file", "not_a_file")
         if info.st_size > MAX_HEADER_BYTES:
-            raise _error(
-                path, f"{info.st_size} bytes are too many for a header; name a .hea file", "bad_header"
-            )
+            raise _error(path, f"{info.st_size} bytes are too many for a header; name a .hea file", "bad_header")
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise _error(path, "file not found; check the path", "missing_file") from None
@@ -193,17 +187,13 @@ def _text(path: Path) -> str:
         if isinstance(error, InputError):
             raise
         reason = getattr(error, "strerror", None) or str(error)
-        raise _error(
-            path, f"cannot be read ({reason}); check the file and its permissions", "unreadable"
-        ) from None
+        raise _error(path, f"cannot be read ({reason}); check the file and its permissions", "unreadable") from None
 
 
 def _record_line(path: Path, fields: list[str]) -> tuple[int, float, int | None]:
     """Number of signals, sampling rate and number of samples; base time and date are not read at all."""
     if len(fields) < 2 or "=" in fields[0] or "<" in fields[0]:
-        raise _error(
-            path, "not a WFDB header (.hea); its first line names no record and signals", "bad_header"
-        )
+        raise _error(path, "not a WFDB header (.hea); its first line names no record and signals", "bad_header")
     if "/" in fields[0]:
         raise _error(path, "multi-segment records are not supported; name one segment", "multi_segment")
     if not _COUNT.fullmatch(fields[1]) or not 0 < int(fields[1]) <= MAX_SIGNALS:
@@ -223,9 +213,7 @@ def _record_line(path: Path, fields: list[str]) -> tuple[int, float, int | None]
     if len(fields) < 4 or fields[3] == "0":
         return int(fields[1]), rate, None
     if not _COUNT.fullmatch(fields[3]):
-        raise _error(
-            path, f"number of samples is no whole number: {fields[3]}; correct the header", "bad_header"
-        )
+        raise _error(path, f"number of samples is no whole number: {fields[3]}; correct the header", "bad_header")
     return int(fields[1]), rate, int(fields[3])
 
 
@@ -234,18 +222,12 @@ def _signal_line(path: Path, line: str) -> SignalLine:
     fields = line.split(None, 8)
     storage = _STORAGE.fullmatch(fields[1]) if len(fields) > 1 else None
     if storage is None:
-        raise _error(
-            path, f"signal line '{line[:60]}' names no storage format; correct the header", "bad_header"
-        )
+        raise _error(path, f"signal line '{line[:60]}' names no storage format; correct the header", "bad_header")
     file = fields[0]
     if re.search(r"[/\\:\0]", file) or file in ("~", "-", ".", ".."):
-        raise _error(
-            path, f"signal file name must be a plain name beside the header, got {file!r}", "bad_path"
-        )
+        raise _error(path, f"signal file name must be a plain name beside the header, got {file!r}", "bad_path")
     if int(storage["per_frame"] or 1) != 1 or int(storage["skew"] or 0) != 0:
-        raise _error(
-            path, "several samples per frame and skewed signals are not supported; resample it", "bad_header"
-        )
+        raise _error(path, "several samples per frame and skewed signals are not supported; resample it", "bad_header")
     gain, baseline, units = 0.0, None, "mV"
     if len(fields) > 2:
         match = _GAIN.fullmatch(fields[2])
@@ -270,9 +252,7 @@ def _check_file(path: Path, file: str, group: list[SignalLine], samples: int | N
     try:
         info = (path.parent / file).stat()
     except OSError:
-        raise _error(
-            path, f"signal file {file} not found next to the header; copy both", "missing_file"
-        ) from None
+        raise _error(path, f"signal file {file} not found next to the header; copy both", "missing_file") from None
     if not stat.S_ISREG(info.st_mode):
         raise _error(path, f"signal file {file} is not a regular file", "not_a_file")
     if code not in BYTES_PER_SAMPLE:
@@ -285,7 +265,5 @@ def _check_file(path: Path, file: str, group: list[SignalLine], samples: int | N
     expected = offset + -(-samples * len(group) * top // bottom)
     # Packed formats may end on a filled-up group of samples.
     if not expected <= info.st_size <= expected + (0 if bottom == 1 else 3):
-        raise _error(
-            path, f"{file}: expected {expected} bytes, found {info.st_size}; copy the file again", "truncated"
-        )
+        raise _error(path, f"{file}: expected {expected} bytes, found {info.st_size}; copy the file again", "truncated")
     return samples

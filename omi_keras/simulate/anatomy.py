@@ -118,8 +118,7 @@ def normal_beat(anatomy: Anatomy) -> Beat:
     a, q, v = anatomy, anatomy.qrs_time, anatomy.qrs_gain
     j = _J_MS * q
     depolarisation = tuple(
-        gaussian("QRS", v * (a.conduction @ dipole), centre * q, width * q)
-        for dipole, centre, width in _ACTIVATION
+        gaussian("QRS", v * (a.conduction @ dipole), centre * q, width * q) for dipole, centre, width in _ACTIVATION
     )
     t = np.array([0.32, 0.15, -0.20]) * a.t_gain + a.t_tilt
     repolarisation = (

@@ -36,9 +36,7 @@ def lvh_strain(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
     strain = severity * rng.uniform(0.3, 1.2)
     j = beat.j_point + 6.0
     away = -direction_of_qrs(replace(beat, waves=waves))
-    return replace(
-        _t_times(replace(beat, waves=waves), max(0.15, 1.0 - 0.55 * strain)), j_point=j
-    ).with_waves(
+    return replace(_t_times(replace(beat, waves=waves), max(0.15, 1.0 - 0.55 * strain)), j_point=j).with_waves(
         plateau("STT", away * 0.10 * strain, j, j + 80.0, 14.0, 70.0),
         gaussian("STT", away * 0.21 * strain, j + 215.0, 85.0, 42.0),
     )
@@ -56,9 +54,7 @@ def left_bundle_branch_block(beat: Beat, severity: float, rng: np.random.Generat
         ((0.62, -0.06, 0.42), 60.0, 15.0),
     )
     shift = -20.0
-    qrs = tuple(
-        gaussian("QRS", gain * (np.array(d) + turn * 0.5), t * width + shift, s * width) for d, t, s in forces
-    )
+    qrs = tuple(gaussian("QRS", gain * (np.array(d) + turn * 0.5), t * width + shift, s * width) for d, t, s in forces)
     old_j = beat.j_point
     j = 92.0 * width + shift
     rest = [w.moved(j - old_j) if w.part == "STT" else w for w in beat.waves if w.part != "QRS"]
@@ -77,9 +73,7 @@ def right_bundle_branch_block(beat: Beat, severity: float, rng: np.random.Genera
     late = np.array([-0.42, -0.05, -0.50]) * (0.7 + 0.3 * severity)
     # The late right ventricle meets the end of the left one: the last left forces are partly cancelled.
     waves = tuple(
-        w.moved(j - beat.j_point)
-        if w.part == "STT"
-        else w.scaled(0.65 if w.part == "QRS" and w.start > 8.0 else 1.0)
+        w.moved(j - beat.j_point) if w.part == "STT" else w.scaled(0.65 if w.part == "QRS" and w.start > 8.0 else 1.0)
         for w in beat.waves
     )
     return Beat(waves, beat.onset, j).with_waves(

@@ -168,9 +168,7 @@ def _ecgs_per_patient(rng: np.random.Generator, ecgs: int, patients: int) -> np.
     return 1 + rng.multinomial(ecgs - patients, weight / weight.sum())
 
 
-def _ages_and_sexes(
-    rng: np.random.Generator, site: np.ndarray, omi: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _ages_and_sexes(rng: np.random.Generator, site: np.ndarray, omi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Whole years and a flag for women, (n_patients,) each; occlusions meet older people and more men."""
     shapes = [_TABLE_3[s] for s in site]
     age = rng.normal([s.age_mean for s in shapes], [s.age_sd for s in shapes]) + 2.0 * omi

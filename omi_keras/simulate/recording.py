@@ -120,9 +120,7 @@ def _motion(rng: np.random.Generator) -> np.ndarray:
     return size * (1.0 - np.exp(-after / rise)) * np.exp(-after / settle)
 
 
-def record(
-    vector: np.ndarray, lead_field: np.ndarray, rng: np.random.Generator, site: str, level: float
-) -> np.ndarray:
+def record(vector: np.ndarray, lead_field: np.ndarray, rng: np.random.Generator, site: str, level: float) -> np.ndarray:
     """Record a heart vector.
 
     Parameters

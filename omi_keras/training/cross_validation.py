@@ -18,6 +18,7 @@ from omi_keras.models.inference import omi_probability, predict_logits
 from omi_keras.signal.errors import InputError
 from omi_keras.training.fit import Protocol, fit_fold
 from omi_keras.training.run import FORMAT_VERSION, HISTORY_COLUMNS, fold_folder
+from omi_keras.training.runtime import prepare_process
 
 FoldStarts = Callable[[int], None]
 
@@ -58,7 +59,7 @@ def cross_validate(
     _start(run, dataset, protocol, n_folds, resume, force)
     table = ecgs[["ecg_id", "patient_id"]].assign(fold=fold_of)
     write_bytes(run / "folds.csv", table.to_csv(index=False, lineterminator="\n").encode())
-    _deterministic()
+    prepare_process()
     # Labels by row of the dataset; an unlabelled ECG is in no fold, so its −1 is never used.
     labels, fold_by_row = np.full(len(dataset.ecgs), -1), np.full(len(dataset.ecgs), -1)
     labels[rows], fold_by_row[rows] = omi, fold_of
@@ -162,13 +163,3 @@ def _train_fold(
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
     write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
-
-
-def _deterministic() -> None:
-    """Make TensorFlow give the same numbers twice."""
-    import keras
-
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()

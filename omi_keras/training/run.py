@@ -1,9 +1,9 @@
 """The run folder: what cross-validation leaves behind, and reading it back.
 
-    run/
-      config.json  model, protocol, dataset, seed, versions
-      folds.csv    ecg_id, patient_id, fold
-      fold-00/ …   model.keras, history.csv, predictions.csv, metrics.json
+run/
+  config.json  model, protocol, dataset, seed, versions
+  folds.csv    ecg_id, patient_id, fold
+  fold-00/ …   model.keras, history.csv, predictions.csv, metrics.json
 """
 
 from __future__ import annotations

@@ -129,12 +129,8 @@ def test_figure6_curves_and_operating_point():
     marks = [line for line in roc.lines if line.get_marker() == "o"]
     assert (marks[0].get_xdata()[0], marks[0].get_ydata()[0]) == pytest.approx((fpr, sensitivity))
     marks = [line for line in recall.lines if line.get_marker() == "o"]
-    assert (marks[0].get_xdata()[0], marks[0].get_ydata()[0]) == pytest.approx(
-        (sensitivity, omi[alarm].mean())
-    )
-    assert any(
-        line.get_linestyle() == ":" and np.allclose(line.get_ydata(), 0.1) for line in recall.lines[:2]
-    )
+    assert (marks[0].get_xdata()[0], marks[0].get_ydata()[0]) == pytest.approx((sensitivity, omi[alarm].mean()))
+    assert any(line.get_linestyle() == ":" and np.allclose(line.get_ydata(), 0.1) for line in recall.lines[:2])
 
 
 def test_figure6_one_class_is_undefined_and_no_alarm_is_not_marked(tmp_path):
@@ -200,9 +196,7 @@ def test_median_beat_page_holds_large_deflections():
         highest_below = max(trace.max() for trace in traces[4 * row + 4 : 4 * row + 8])
         assert lowest > highest_below  # rows do not run into each other
     assert not any("clipped" in text for text in texts(figure))
-    assert any(
-        "clipped at ±5 mV" in text for text in texts(median_beat_figure(beats() * 9, "x", simulated=False))
-    )
+    assert any("clipped at ±5 mV" in text for text in texts(median_beat_figure(beats() * 9, "x", simulated=False)))
 
 
 def test_median_beat_bad_input_is_named():

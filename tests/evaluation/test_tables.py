@@ -149,9 +149,7 @@ def test_table5_one_class_reads_undefined():
 def test_table5_names_the_split():
     data = splits()
     del data["test"]["patient_id"]
-    with pytest.raises(
-        InputError, match="test: expected omi, probability and patient_id, received no patient_id"
-    ):
+    with pytest.raises(InputError, match="test: expected omi, probability and patient_id, received no patient_id"):
         table5(data, 0.5, 10, 0, simulated=False)
     data = splits()
     data["validation"]["probability"][3] = np.nan

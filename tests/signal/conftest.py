@@ -81,9 +81,7 @@ def write_wfdb(
     offset = int(storage.partition("+")[2] or 0)
     (folder / f"{name}.dat").write_bytes(bytes(offset) + adu.T.astype("<i2").tobytes())
     lines = [f"{name} {len(adu)} {rate} {adu.shape[1]}"]
-    lines += [
-        f"{name}.dat {storage} {gain} 16 0 {row[0]} 0 0 {lead}" for lead, row in zip(leads, adu, strict=True)
-    ]
+    lines += [f"{name}.dat {storage} {gain} 16 0 {row[0]} 0 0 {lead}" for lead, row in zip(leads, adu, strict=True)]
     header = folder / f"{name}.hea"
     header.write_text("\n".join(lines) + "\n" + extra, encoding="utf-8")
     return header

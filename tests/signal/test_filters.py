@@ -66,9 +66,7 @@ def test_filter_is_linear_and_leaves_its_argument_alone() -> None:
     before = a.copy()
     a.flags.writeable = False
     together = bandpass(2.0 * a - 3.0 * b, notch=False)
-    np.testing.assert_allclose(
-        together, 2 * bandpass(a, notch=False) - 3 * bandpass(b, notch=False), atol=1e-4
-    )
+    np.testing.assert_allclose(together, 2 * bandpass(a, notch=False) - 3 * bandpass(b, notch=False), atol=1e-4)
     np.testing.assert_array_equal(a, before)
 
 

@@ -64,7 +64,7 @@ def test_avr_keeps_its_sign_and_limb_leads_stay_consistent(synthetic: Make, reco
 
 
 def test_noise_is_measured(synthetic: Make, record: Wrap) -> None:
-    signal = synthetic(NORMAL_BEATS)
+    signal = _noise(synthetic(NORMAL_BEATS), 0.003)
     signal[8] += np.random.default_rng(0).normal(scale=0.3, size=signal.shape[1])
     result = median_beat(record(signal))
     # 300 µV of white noise, of which 60 % lie below 150 Hz: 232 µV, a little less about their own median.
@@ -177,7 +177,7 @@ def test_spikes_on_all_leads_are_no_beats(synthetic: Make, record: Wrap) -> None
     assert result.beats_kept >= 0.7 * len(NORMAL_BEATS)
 
 
-@pytest.mark.parametrize("flat", [[8], [7, 9, 11], [0, 1, 2, 3, 4, 5, 6, 7, 8]])
+@pytest.mark.parametrize("flat", [[8], [7, 9]])
 def test_flat_leads_stay_zero_and_finite(synthetic: Make, record: Wrap, flat: list[int]) -> None:
     signal = _noise(synthetic(NORMAL_BEATS), 0.01)
     signal[flat] = 0.25
@@ -185,6 +185,17 @@ def test_flat_leads_stay_zero_and_finite(synthetic: Make, record: Wrap, flat: li
     assert np.isfinite(result.beat).all() and np.isfinite(result.noise_uv).all()
     assert np.abs(result.beat[flat]).max() < 1e-3
     assert not model_input(result.beat)[flat].any()
+
+
+def test_what_cannot_be_judged_is_refused_wherever_it_comes_from(synthetic: Make, record: Wrap) -> None:
+    signal = _noise(synthetic(NORMAL_BEATS), 0.01)
+    with pytest.raises(InputError, match=r"3\.0 s is too short"):
+        median_beat(record(signal[:, :1500]))
+    with pytest.raises(InputError, match="units are probably µV"):
+        median_beat(record(signal * 1000))
+    signal[[7, 9, 11]] = 0.25
+    with pytest.raises(InputError, match="3 of 12 leads are flat: V2 V4 V6"):
+        median_beat(record(signal))
 
 
 def test_mains_is_removed_and_said(synthetic: Make, record: Wrap, truth: np.ndarray) -> None:
@@ -195,8 +206,9 @@ def test_mains_is_removed_and_said(synthetic: Make, record: Wrap, truth: np.ndar
 
 
 def test_flags_of_the_record_are_carried_on(synthetic: Make, record: Wrap) -> None:
-    made = dataclasses.replace(record(synthetic([0.6, 1.5, 2.4, 3.3], 4.0)), flags=("einthoven",))
-    assert median_beat(made).flags == ("einthoven", "few_beats")
+    signal = _noise(synthetic([0.8, 2.1, 3.4, 4.7], 6.0), 0.01)
+    made = dataclasses.replace(record(signal), flags=("derived_leads",))
+    assert median_beat(made).flags == ("derived_leads", "few_beats")
 
 
 def test_paced_beats_give_a_beat(synthetic: Make, record: Wrap) -> None:
@@ -271,7 +283,7 @@ def test_real_recordings(recordings: Path) -> None:
     for row in rows:
         if row.endswith("JS20008"):
             with pytest.raises(InputError, match="3 of 12 leads are flat: V2 V4 V6"):
-                read_record(recordings / row)
+                median_beat(read_record(recordings / row))
             continue
         made = read_record(recordings / row)
         result = median_beat(made)

@@ -50,9 +50,7 @@ def test_units_gain_and_baseline(
     np.testing.assert_allclose(made.signal, ecg, atol=0.51 / per_mv + 1e-6)
 
 
-def test_baseline_defaults_to_adc_zero(
-    tmp_path: Path, write_wfdb: Write, edit_header: Edit, ecg: np.ndarray
-) -> None:
+def test_baseline_defaults_to_adc_zero(tmp_path: Path, write_wfdb: Write, edit_header: Edit, ecg: np.ndarray) -> None:
     header = write_wfdb(tmp_path, "a", ecg, gain="1000/mV", baseline=100)
     edit_header(header, " 16 0 ", " 16 100 ")
     np.testing.assert_allclose(read_record(header).signal, ecg, atol=0.00051)
@@ -60,9 +58,7 @@ def test_baseline_defaults_to_adc_zero(
 
 @pytest.mark.parametrize("storage", ["16x1+24", "16:0", "16+24"])
 def test_storage_suffixes(tmp_path: Path, write_wfdb: Write, ecg: np.ndarray, storage: str) -> None:
-    np.testing.assert_allclose(
-        read_record(write_wfdb(tmp_path, "a", ecg, storage=storage)).signal, ecg, atol=0.00051
-    )
+    np.testing.assert_allclose(read_record(write_wfdb(tmp_path, "a", ecg, storage=storage)).signal, ecg, atol=0.00051)
 
 
 @pytest.mark.parametrize("when", ["05-Feb-2020 11:39:16", "12:00:00 01/02/2003", "?? ??"])
@@ -148,9 +144,7 @@ def test_other_rates_become_500(tmp_path: Path, write_wfdb: Write, synthetic: Ma
     # 100 Hz loses the steepest part of a narrow QRS, nothing moves.
     error = np.abs(made.signal[:, :4990] - reference[:, :4990]).max()
     assert error < (0.35 if rate == 100 else 0.01)
-    shift = [
-        np.correlate(made.signal[1, 100:4900], reference[1, 100 + k : 4900 + k])[0] for k in range(-3, 4)
-    ]
+    shift = [np.correlate(made.signal[1, 100:4900], reference[1, 100 + k : 4900 + k])[0] for k in range(-3, 4)]
     assert int(np.argmax(shift)) == 3
 
 

@@ -72,9 +72,7 @@ BAD = {
 
 def test_bad_recordings(recordings: Path) -> None:
     with (recordings / "bad" / "bad.csv").open(encoding="utf-8") as file:
-        rows = {
-            row["file"].split("/")[0]: row for row in csv.DictReader(file) if row["file"].endswith(".hea")
-        }
+        rows = {row["file"].split("/")[0]: row for row in csv.DictReader(file) if row["file"].endswith(".hea")}
     assert rows.keys() == BAD.keys()
     for name, row in rows.items():
         path = recordings / "bad" / row["file"]

@@ -66,9 +66,7 @@ def test_more_than_an_hour(tmp_path: Path) -> None:
         ("fast", "no number"),
     ],
 )
-def test_sampling_frequency(
-    tmp_path: Path, write_wfdb: Write, ecg: np.ndarray, rate: str, words: str
-) -> None:
+def test_sampling_frequency(tmp_path: Path, write_wfdb: Write, ecg: np.ndarray, rate: str, words: str) -> None:
     assert _refused(write_wfdb(tmp_path, "a", ecg, rate=rate), words).reason == "bad_rate"
 
 

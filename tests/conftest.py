@@ -1,0 +1,96 @@
+"""What several rooms' tests share: where the recordings are, a dataset that is easy to learn, a trained run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of recordings and reference values beside the checkout, which a stranger's clone lacks."""
+    if not SHARED.is_dir():
+        pytest.skip("the recordings and reference values beside the checkout are not there")
+    return SHARED
+
+
+def run_cli(*arguments: object) -> Result:
+    """Call ``omi-keras`` as a user does; exceptions that the command line lets through fail the test."""
+    from omi_keras.cli import main
+
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture(scope="session")
+def easy_dataset(tmp_path_factory) -> Path:
+    """160 simulated ECGs of 100 patients; OMI lifts ST and T by half a millivolt in V1 to V4, which is easy.
+
+    Gates compare decisions, and decisions of a network that has learned nothing are all at the threshold.
+    """
+    from dataclasses import replace
+
+    from omi_keras.data.dataset import DatasetWriter
+    from omi_keras.signal.median_beat import median_beat
+    from omi_keras.simulate.cohort import simulate_cohort
+
+    folder = tmp_path_factory.mktemp("easy") / "dataset"
+    folder.mkdir()
+    lift = np.zeros((12, 600), np.float32)
+    lift[6:10, 325:420] = 0.5
+    with DatasetWriter(folder) as writer:
+        for ecg in simulate_cohort(160, 100, 0.4, seed=3):
+            plan, beat = ecg.plan, median_beat(ecg.record)
+            row = {
+                "ecg_id": plan.ecg_id,
+                "patient_id": plan.patient_id,
+                "omi": plan.omi,
+                "site": plan.site,
+                "age": plan.age,
+                "sex": plan.sex,
+                "source": "simulated",
+                "simulated": True,
+            }
+            writer.add(replace(beat, beat=beat.beat + plan.omi * lift), row)
+        writer.finish(label_column="omi", seed=3, inputs={})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_run(easy_dataset, tmp_path_factory) -> Path:
+    """A run of one fold on :func:`easy_dataset`, trained through the command line until it has learned."""
+    run = tmp_path_factory.mktemp("run") / "run"
+    result = run_cli(
+        "train", easy_dataset, run, "--folds", 0, "--n-folds", 5, "--epochs", 4, "--batch-size", 16,
+        "--learning-rate", 1e-3,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    return run
+
+
+@pytest.fixture(scope="session")
+def model_folder(trained_run, tmp_path_factory) -> Path:
+    """The model of :func:`trained_run`."""
+    model = tmp_path_factory.mktemp("model") / "model"
+    assert run_cli("select", trained_run, model).exit_code == 0
+    return model
+
+
+@pytest.fixture(scope="session")
+def int8_bundle(model_folder, easy_dataset, tmp_path_factory) -> Path:
+    """The int8 bundle of :func:`model_folder`."""
+    bundle = tmp_path_factory.mktemp("bundle") / "bundle"
+    result = run_cli("export-tflite", model_folder, bundle, "--dataset", easy_dataset)
+    assert result.exit_code == 0, result.output
+    return bundle

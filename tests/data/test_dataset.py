@@ -1,0 +1,165 @@
+"""Datasets: what is written is read back; what was altered is refused; recordings and memory give the same."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from omi_keras.data.artifacts import sha256, write_json
+from omi_keras.data.dataset import DatasetWriter, load_dataset
+from omi_keras.data.prepare import prepare_cohort, prepare_records
+from omi_keras.signal.errors import InputError
+from omi_keras.signal.median_beat import MedianBeat
+from omi_keras.simulate.cohort import simulate_cohort
+from omi_keras.simulate.records import write_records
+
+CONFIG = {"ecgs": 12, "patients": 8, "prevalence": 0.3, "seed": 5}
+
+
+def cohort():
+    return simulate_cohort(12, 8, 0.3, seed=5)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("records")
+    write_records(cohort(), folder)
+    return folder
+
+
+def prepare(records, out, labels="labels.csv", **options):
+    return prepare_records(records, records / labels, out, **options)
+
+
+def test_round_trip(tmp_path):
+    rng = np.random.default_rng(0)
+    beats = rng.standard_normal((3, 12, 600)).astype(np.float32)
+    with DatasetWriter(tmp_path) as writer:
+        for i, beat in enumerate(beats):
+            found = MedianBeat(beat, 800.0, 75.0, 10, 9, np.zeros(12), ("flat:V3",))
+            row = {
+                "ecg_id": f"00{i}",
+                "patient_id": "007",
+                "omi": [0, 1, None][i],
+                "site": 'A, "B"',
+                "age": None,
+            }
+            writer.add(found, row | {"sex": "", "source": "test", "simulated": False})
+        writer.finish(seed=1)
+    dataset = load_dataset(tmp_path)
+    np.testing.assert_array_equal(dataset.beats, beats)
+    assert list(dataset.ecgs["ecg_id"]) == ["000", "001", "002"], "ids stay text"
+    assert dataset.ecgs["omi"].tolist()[:2] == [0, 1]
+    assert list(dataset.labelled()) == [0, 1]
+    assert dataset.ecgs["site"][0] == 'A, "B"'
+    assert pd.isna(dataset.ecgs["age"][0])
+    assert dataset.info["ecgs"] == 3
+    assert dataset.info["patients"] == 1
+    assert not dataset.simulated
+
+
+def test_records_and_memory_give_the_same_dataset(records, tmp_path):
+    prepare_cohort(cohort(), tmp_path / "memory", config=CONFIG)
+    prepare(records, tmp_path / "files")
+    memory, files = load_dataset(tmp_path / "memory"), load_dataset(tmp_path / "files")
+    np.testing.assert_array_equal(memory.beats, files.beats)
+    pd.testing.assert_frame_equal(memory.ecgs, files.ecgs)
+    assert files.simulated
+
+
+def test_output_does_not_depend_on_jobs(records, tmp_path):
+    for jobs in (1, 2):
+        prepare(records, tmp_path / str(jobs), jobs=jobs)
+    for name in ("beats.npy", "ecgs.csv", "rejected.csv"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_a_bad_recording_is_listed_and_stops_nothing(records, tmp_path):
+    table = pd.read_csv(records / "labels.csv", dtype=str, keep_default_na=False)
+    table.loc[2, "record"] = "not_there"
+    table.loc[3, "record"] = "../outside"
+    broken = tmp_path / "records"
+    broken.mkdir()
+    for file in records.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    signal = broken / f"{table.loc[5, 'record']}.dat"
+    signal.write_bytes(signal.read_bytes()[:1000])
+    table.to_csv(broken / "labels.csv", index=False)
+    info = prepare(broken, tmp_path / "out")
+    rejected = pd.read_csv(tmp_path / "out" / "rejected.csv")
+    assert info["ecgs"] == 9
+    assert list(rejected["record"]) == ["not_there", "../outside", table.loc[5, "record"]]
+    assert list(rejected["reason"])[:2] == ["not_found", "outside"]
+    assert "expected 120000 bytes, found 1000" in rejected["message"][2]
+    assert not set(rejected["record"]) & set(load_dataset(tmp_path / "out").ecgs["ecg_id"])
+
+
+def test_no_accepted_recording_leaves_nothing(tmp_path):
+    (tmp_path / "labels.csv").write_text("record,patient_id,omi\na,p,0\nb,q,1\n")
+    with pytest.raises(InputError, match="none of the 2 recordings"):
+        prepare_records(tmp_path, tmp_path / "labels.csv", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+
+
+def test_an_existing_folder_is_not_replaced(records, tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="exists already"):
+        prepare(records, tmp_path / "out")
+    prepare(records, tmp_path / "out", force=True)
+    load_dataset(tmp_path / "out")
+
+
+@pytest.fixture
+def dataset(records, tmp_path):
+    prepare(records, tmp_path / "dataset")
+    return tmp_path / "dataset"
+
+
+@pytest.mark.parametrize("name", ["beats.npy", "ecgs.csv", "rejected.csv"])
+def test_an_altered_file_is_refused(dataset, name):
+    content = bytearray((dataset / name).read_bytes())
+    content[-2] ^= 1
+    (dataset / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name} was altered"):
+        load_dataset(dataset)
+
+
+def resign(dataset):
+    """Make the checksums fit again, as somebody who edits a dataset by hand might."""
+    info = json.loads((dataset / "dataset.json").read_text())
+    info["sha256"] = {name: sha256(dataset / name) for name in info["sha256"]}
+    write_json(dataset / "dataset.json", info)
+
+
+def test_a_wrong_shape_is_refused(dataset):
+    np.save(dataset / "beats.npy", np.zeros((12, 11, 600), np.float32))
+    resign(dataset)
+    with pytest.raises(InputError, match=r"expected float32 of shape \(12, 12, 600\), received float32"):
+        load_dataset(dataset)
+
+
+def test_a_pickle_is_not_executed(dataset):
+    np.save(dataset / "beats.npy", np.array([{}], dtype=object), allow_pickle=True)
+    resign(dataset)
+    with pytest.raises(InputError, match="not an array file"):
+        load_dataset(dataset)
+
+
+def test_an_empty_dataset_is_refused(tmp_path):
+    with DatasetWriter(tmp_path) as writer:
+        writer.finish()
+    with pytest.raises(InputError, match="is empty"):
+        load_dataset(tmp_path)
+
+
+def test_a_newer_format_is_refused(dataset):
+    info = json.loads((dataset / "dataset.json").read_text())
+    write_json(dataset / "dataset.json", info | {"format_version": 99})
+    with pytest.raises(InputError, match=r"format version 99.*install a newer"):
+        load_dataset(dataset)
+
+
+def test_something_else_is_not_a_dataset(tmp_path):
+    with pytest.raises(InputError, match=r"is not a dataset: it has no dataset\.json"):
+        load_dataset(tmp_path)

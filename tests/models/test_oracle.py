@@ -1,0 +1,60 @@
+"""ECG-SMART-NET gives the numbers that PyTorch computed from the same parameters and beats."""
+
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from omi_keras.models.ecg_smart_net import ecg_smart_net
+from omi_keras.models.torch_weights import load_torch_parameters
+from omi_keras.training.optimizer import TorchAdam
+
+
+@pytest.fixture(scope="module")
+def oracle(shared):
+    spec = importlib.util.spec_from_file_location("oracle", shared / "oracle" / "oracle.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def reference(oracle):
+    return oracle.load_reference("ecg_smart_net")
+
+
+@pytest.fixture
+def model(oracle):
+    model = ecg_smart_net()
+    load_torch_parameters(model, oracle.make_parameters(oracle.load_spec("ecg_smart_net")))
+    return model
+
+
+def test_parameter_count(model, reference):
+    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == reference["n_parameters"]
+
+
+def test_logits(model, oracle, reference):
+    logits = model.predict(oracle.make_inputs()[..., None], verbose=0)
+    assert np.abs(logits - reference["logits"]).max() <= 2e-5 * np.abs(reference["logits"]).max()
+
+
+def test_saliency(model, oracle, reference):
+    x = tf.constant(oracle.make_inputs()[..., None])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        omi_logit = model(x, training=False)[:, 1]
+    found = np.abs(tape.gradient(omi_logit, x).numpy()[..., 0])
+    expected = reference["saliency"]
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] >= 0.99998
+    # Float32 flips a few ReLUs, so single values may differ.
+    assert np.percentile(np.abs(found - expected), 99.9) <= 0.01 * expected.max()
+
+
+def test_five_training_losses(model, oracle, reference):
+    model.compile(TorchAdam(1e-4), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = oracle.make_inputs()[..., None], oracle.make_labels()
+    losses = [float(model.train_on_batch(x, y)) for _ in range(5)]
+    np.testing.assert_allclose(losses, reference["train_losses"], rtol=1e-3)
