@@ -5,13 +5,14 @@ This runs where the model was trained; it imports TensorFlow when it is called. 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge.bundle import write_bundle
-from edge.convert import FLOAT_LAYERS, Quantization, convert
+from edge.convert import Converted, Quantization, convert
 from edge.parity import BundleError, Network, compare, exceeded
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
 from omi_keras.data.dataset import Dataset
@@ -65,11 +66,14 @@ def export_bundle(
     quantization: Quantization = "int8",
     seed: int = 0,
     force: bool = False,
+    refused: Callable[[Converted, list[str]], None] = lambda candidate, failures: None,
 ) -> dict[str, Any]:
     """Write a bundle that passed the gate; return its manifest.
 
     The gate compares the converted model with the trained one on the validation and test folds. int8 takes its
     ranges from class-balanced beats of the training folds, never from those.
+
+    ``refused`` hears of each int8 candidate that failed before one with more layers in float is tried.
 
     Raises
     ------
@@ -83,14 +87,17 @@ def export_bundle(
     omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)
     rng = np.random.default_rng(seed)
     calibration = _balanced(rows["training"], omi, CALIBRATION_BEATS, rng)
-    content = convert(model.model, quantization, model_input(dataset.beats[calibration])[..., None])
-
     judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
     expected = omi_probability(predict_logits(model.model, dataset.beats[judged]))
-    exported = _run(content, dataset.beats[judged])
-    result = compare(expected, exported, omi[judged], model.threshold)
-    failures = exceeded(result, LIMITS[quantization])
-    if failures:
+    calibration_inputs = model_input(dataset.beats[calibration])[..., None]
+    for candidate in convert(model.model, quantization, calibration_inputs):
+        exported = _run(candidate.content, dataset.beats[judged])
+        result = compare(expected, exported, omi[judged], model.threshold)
+        failures = exceeded(result, LIMITS[quantization])
+        if not failures:
+            break
+        refused(candidate, failures)
+    else:
         worst = np.argsort(-np.abs(exported - expected), kind="stable")[:3]
         names = ", ".join(
             f"{dataset.ecgs['ecg_id'].iat[judged[i]]} ({expected[i]:.3f} → {exported[i]:.3f})" for i in worst
@@ -114,7 +121,7 @@ def export_bundle(
         "input": {**INPUT_CONTRACT, "shape": [1, *INPUT_CONTRACT["shape"]]},
         "limits": LIMITS[quantization],
         "parity": {"validation_and_test": result, "bundled": bundled},
-        "float_layers": list(FLOAT_LAYERS) if quantization == "int8" else [],
+        "float_layers": list(candidate.float_layers),
         "calibration": ecg_ids[calibration].tolist() if quantization == "int8" else [],
         "metrics": model.info["metrics"],
         "provenance": {
@@ -125,7 +132,7 @@ def export_bundle(
         },
     }
     with new_folder(out, force=force) as folder:
-        return write_bundle(folder, content, parity_set, manifest)
+        return write_bundle(folder, candidate.content, parity_set, manifest)
 
 
 def check_bundle(bundle: Path, model: ModelFolder, dataset: Dataset) -> dict[str, Any]:

@@ -173,7 +173,10 @@ def train(
     possible = most_folds(ecgs["omi"].to_numpy(int), ecgs["patient_id"].to_numpy(str), n_folds)
     if possible < n_folds:
         click.echo(f"only {possible} patients have the rarer label: {possible} folds instead of {n_folds}", err=True)
+    from omi_keras.models.backend import load_backend
     from omi_keras.models.catalogue import LEARNING_RATES
+
+    load_backend()
     from omi_keras.training.cross_validation import cross_validate
     from omi_keras.training.fit import Protocol
 
@@ -257,7 +260,8 @@ def export_tflite(model: Path, out: Path, dataset: Path, quantize: Any, seed: in
     """Turn a MODEL folder into a bundle OUT for a device.
 
     The bundle is written only if it passes the parity gate: its probabilities and decisions are those of the
-    trained model on the validation and test ECGs. Exit code 1 when it does not.
+    trained model on the validation and test ECGs. Exit code 1 when it does not. int8 leaves more layers in float
+    when it has to; manifest.json says which.
 
     \b
     Example:
@@ -265,21 +269,29 @@ def export_tflite(model: Path, out: Path, dataset: Path, quantize: Any, seed: in
     """
     from omi_keras.data.artifacts import refuse_existing
     from omi_keras.data.dataset import load_dataset
+    from omi_keras.models.backend import load_backend
     from omi_keras.models.folder import load_model_folder
 
     refuse_existing(out, force)
     data = load_dataset(dataset)
+    load_backend()
     from edge.export import ParityError, export_bundle
 
+    def more_in_float(candidate: Any, failures: list[str]) -> None:
+        click.echo(f"int8 with {', '.join(candidate.float_layers)} in float: {'; '.join(failures)}", err=True)
+
     try:
-        manifest = export_bundle(load_model_folder(model), data, out, quantization=quantize, seed=seed, force=force)
+        manifest = export_bundle(
+            load_model_folder(model), data, out, quantization=quantize, seed=seed, force=force, refused=more_in_float
+        )
     except ParityError as error:
         fail(f"{error}; no bundle was written", CHECK_FAILED)
     size = (out / "model.tflite").stat().st_size / 1e6
+    kept = f", {', '.join(manifest['float_layers'])} in float" if manifest["float_layers"] else ""
     result(
         manifest,
         as_json,
-        f"{quantize} bundle in {out}, {size:.2f} MB\n{parity_text(manifest['parity'], manifest['simulated'])}",
+        f"{quantize} bundle in {out}, {size:.2f} MB{kept}\n{parity_text(manifest['parity'], manifest['simulated'])}",
     )
 
 
@@ -309,6 +321,9 @@ def check_parity(bundle: Path, dataset: Path | None, model: Path | None, as_json
         fail(str(error), CHECK_FAILED)
     seen = {"bundled": found["against_model"]}
     if dataset and model:
+        from omi_keras.models.backend import load_backend
+
+        load_backend()
         from edge.export import check_bundle
         from omi_keras.data.dataset import load_dataset
         from omi_keras.models.folder import load_model_folder

@@ -27,6 +27,9 @@ def open_detector(path: Path) -> Callable[[Path], Detection]:
 def _keras_detector(path: Path) -> Callable[[Path], Detection]:
     import time
 
+    from omi_keras.models.backend import load_backend
+
+    load_backend()
     from omi_keras.models.folder import load_model_folder
     from omi_keras.models.inference import omi_probability, predict_logits
     from omi_keras.signal.median_beat import median_beat

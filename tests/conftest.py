@@ -10,7 +10,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from helpers import run_cli
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -21,16 +21,6 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the recordings and reference values beside the checkout are not there")
     return SHARED
-
-
-def run_cli(*arguments: object) -> Result:
-    """Call ``omi-keras`` as a user does; exceptions that the command line lets through fail the test."""
-    from omi_keras.cli import main
-
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,83 @@
+"""The detector on the device: the same answer as the trained model, refusals with a reason, no TensorFlow."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from edge import Detector
+from omi_keras.models.folder import load_model_folder
+from omi_keras.models.inference import omi_probability, predict_logits
+from omi_keras.signal.errors import InputError
+from omi_keras.signal.median_beat import median_beat
+from omi_keras.signal.record import Record
+from omi_keras.simulate.cohort import simulate_cohort
+from omi_keras.simulate.records import write_records
+
+
+@pytest.fixture(scope="module")
+def detector(int8_bundle):
+    return Detector(int8_bundle)
+
+
+@pytest.fixture(scope="module")
+def ecgs():
+    return [ecg.record for ecg in simulate_cohort(6, 6, 0.5, seed=11)]
+
+
+def test_as_the_trained_model_says(detector, model_folder, ecgs):
+    folder = load_model_folder(model_folder)
+    beats = np.stack([median_beat(record).beat for record in ecgs])
+    expected = omi_probability(predict_logits(folder.model, beats))
+    found = [detector.detect(record) for record in ecgs]
+    assert np.abs([one.probability for one in found] - expected).max() < 0.1
+    for one in found:
+        assert one.decision == (one.probability >= one.threshold)
+        assert one.threshold == folder.threshold
+        assert set(one.timings_ms) == {"signal", "network"}
+
+
+def test_recording_file_and_beat_agree(detector, ecgs, tmp_path):
+    write_records(list(simulate_cohort(6, 6, 0.5, seed=11))[:1], tmp_path)
+    (header,) = tmp_path.glob("*.hea")
+    whole = detector.detect(ecgs[0])
+    assert detector.detect_file(header).probability == whole.probability
+    assert detector.detect_beat(median_beat(ecgs[0]).beat).probability == whole.probability
+
+
+def test_threads_may_share_a_detector(detector, ecgs):
+    alone = [detector.detect(record).probability for record in ecgs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda record: detector.detect(record).probability, ecgs * 3))
+    assert together == alone * 3
+
+
+def test_flags_reach_the_user(detector, ecgs):
+    signal = ecgs[0].signal.copy()
+    signal[8] = 0
+    assert "flat:V3" in detector.detect(Record(signal, "one lead off")).quality
+
+
+def test_what_cannot_be_judged_is_refused(detector, ecgs):
+    noise = np.random.default_rng(0).normal(0, 0.3, (12, 5000)).astype(np.float32)
+    with pytest.raises(InputError, match="white"):
+        detector.detect(Record(noise, "white"))
+    with pytest.raises(InputError, match="too short"):
+        detector.detect(Record(ecgs[0].signal[:, :1000], "short"))
+    with pytest.raises(InputError, match=r"expected a median beat of shape \(12, 600\)"):
+        detector.detect_beat(np.zeros((12, 400)))
+    with pytest.raises(InputError, match="finite"):
+        detector.detect_beat(np.full((12, 600), np.nan))
+
+
+def test_a_folder_that_is_no_bundle(tmp_path):
+    with pytest.raises(InputError, match=r"no manifest\.json"):
+        Detector(tmp_path)
+
+
+def test_import_brings_nothing_heavy():
+    heavy = "{'tensorflow', 'keras', 'sklearn', 'pandas', 'matplotlib', 'click', 'wfdb', 'jax', 'torch'}"
+    check = f"import edge, sys; found = {heavy} & sys.modules.keys(); assert not found, found"
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=120)

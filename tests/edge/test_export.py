@@ -1,0 +1,87 @@
+"""Export: the gate stands before the bundle, calibration keeps to the training folds, bytes are reproducible."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import run_cli
+
+from edge import export
+from edge.parity import verify
+from omi_keras.data.dataset import load_dataset
+from omi_keras.models.folder import load_model_folder
+
+
+def test_manifest(int8_bundle, model_folder):
+    manifest = verify(int8_bundle)
+    assert manifest["quantization"] == "int8"
+    assert manifest["simulated"] is True
+    assert manifest["input"]["shape"] == [1, 12, 400, 1]
+    assert manifest["input"]["leads"][3] == "aVR"
+    assert manifest["threshold"] == load_model_folder(model_folder).threshold
+    seen = manifest["parity"]["validation_and_test"]
+    for name, limit in manifest["limits"].items():
+        assert seen[name] <= limit
+    assert (int8_bundle / "model.tflite").stat().st_size <= 7.3e6
+
+
+def test_calibration_is_of_training_ecgs_only_and_balanced(int8_bundle, model_folder, easy_dataset):
+    folds = pd.read_csv(model_folder / "folds.csv", dtype=str).set_index("ecg_id")["fold"].astype(int)
+    info = json.loads((model_folder / "model.json").read_text())
+    chosen = verify(int8_bundle)["calibration"]
+    assert len(set(chosen)) == len(chosen) >= 64
+    assert not set(folds[chosen]) & {info["validation_fold"], info["test_fold"]}
+    omi = load_dataset(easy_dataset).ecgs.set_index("ecg_id")["omi"][chosen].to_numpy(int)
+    assert 0.3 < omi.mean() < 0.7
+
+
+def test_same_inputs_same_bytes(int8_bundle, model_folder, easy_dataset, tmp_path):
+    again = tmp_path / "again"
+    assert run_cli("export-tflite", model_folder, again, "--dataset", easy_dataset).exit_code == 0
+    for file in sorted(int8_bundle.iterdir()):
+        assert file.read_bytes() == (again / file.name).read_bytes(), file.name
+
+
+@pytest.mark.parametrize("quantization", ["float32", "float16", "dynamic"])
+def test_other_formats_pass_their_gate(model_folder, easy_dataset, tmp_path, quantization):
+    out = tmp_path / quantization
+    result = run_cli("export-tflite", model_folder, out, "--dataset", easy_dataset, "--quantize", quantization)
+    assert result.exit_code == 0, result.output
+    assert run_cli("check-parity", out).exit_code == 0
+
+
+def test_a_failed_gate_writes_nothing_and_names_ecgs(model_folder, easy_dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(export.LIMITS, "dynamic", {"max_delta": 1e-12})
+    out = tmp_path / "bundle"
+    result = run_cli("export-tflite", model_folder, out, "--dataset", easy_dataset, "--quantize", "dynamic")
+    assert result.exit_code == 1
+    assert "max_delta" in result.output
+    assert "sim-" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_dataset_is_refused(model_folder, tmp_path):
+    other = tmp_path / "other"
+    assert run_cli("simulate", other, "--ecgs", 30, "--patients", 20, "--prevalence", 0.3).exit_code == 0
+    result = run_cli("export-tflite", model_folder, tmp_path / "bundle", "--dataset", other)
+    assert result.exit_code == 2
+    assert "is not the dataset" in result.output
+
+
+def test_the_gate_runs_again_anywhere(int8_bundle, model_folder, easy_dataset):
+    result = run_cli("check-parity", int8_bundle, "--model", model_folder, "--dataset", easy_dataset, "--json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert found["gate"]["passed"]
+    manifest = verify(int8_bundle)
+    assert found["gate"]["max_delta"] == pytest.approx(manifest["parity"]["validation_and_test"]["max_delta"], abs=1e-6)
+
+
+def test_balanced_choice():
+    omi = np.array([1] * 5 + [0] * 95)
+    rows = export._balanced(np.arange(100), omi, 20, np.random.default_rng(0))
+    assert len(rows) == 20
+    assert omi[rows].sum() == 5
+    rows = export._balanced(np.arange(100), 1 - omi, 20, np.random.default_rng(0))
+    assert (len(rows), (1 - omi)[rows].sum()) == (20, 15)

@@ -1,0 +1,165 @@
+"""The judge on the device: its metrics are scikit-learn's, its limits are kept, tampering is seen."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from edge import parity
+from edge.parity import FILES, BundleError, compare, exceeded, replay, verify
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 80), st.integers(0, 10_000), st.sampled_from([1, 2, 8]))
+def test_auc_and_average_precision_are_scikit_learns(n, seed, decimals):
+    rng = np.random.default_rng(seed)
+    omi, probability = rng.integers(0, 2, n), rng.random(n).round(decimals)
+    omi[:2] = 0, 1
+    assert parity.auc(omi, probability) == pytest.approx(roc_auc_score(omi, probability), abs=1e-12)
+    expected = average_precision_score(omi, probability)
+    assert parity.average_precision(omi, probability) == pytest.approx(expected, abs=1e-12)
+
+
+def test_compare_counts_what_a_person_would():
+    expected, found = np.array([0.1, 0.49, 0.9, 0.5]), np.array([0.1, 0.51, 0.8, 0.5])
+    result = compare(expected, found, np.array([0, 1, 1, 0]), 0.5)
+    assert result["n"] == 4
+    assert result["flips"] == 0.25
+    assert result["max_delta"] == pytest.approx(0.1)
+
+
+def test_limits():
+    result = {"flips": 0.01, "max_delta": float("nan"), "delta_auc": float("nan")}
+    assert exceeded(result, {"flips": 0.01}) == []
+    assert exceeded(result, {"flips": 0.009}) == ["flips 0.01 is above 0.009"]
+    assert len(exceeded(result, {"max_delta": 1.0})) == 1, "not a number keeps no limit"
+    assert exceeded(result, {"delta_auc": 0.1}) == [], "AUC of one class is undefined, not wrong"
+
+
+def device_parity(bundle, *options):
+    """Run the script of the bundle as a device does: nothing of the project on the path, no TensorFlow."""
+    block = (
+        "import sys, runpy\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in {'tensorflow', 'keras', 'omi_keras', 'edge', 'scipy', 'click'}:\n"
+        "            raise ImportError('not on a device: ' + name)\n"
+        "sys.meta_path.insert(0, Block())\n"
+        f"sys.argv = ['device_parity.py', *{[str(o) for o in options]!r}]\n"
+        f"runpy.run_path({str(bundle / 'device_parity.py')!r}, run_name='__main__')\n"
+    )
+    return subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, cwd=bundle.parent, timeout=300)
+
+
+def test_device_parity_passes_without_tensorflow(int8_bundle):
+    done = device_parity(int8_bundle)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "parity: passed" in done.stdout
+    found = json.loads(device_parity(int8_bundle, "--json").stdout)
+    assert found["passed"]
+    assert found["against_export"]["max_delta"] == 0, "the same machine, the same kernels"
+    assert found["latency_ms"]["median"] > 0
+
+
+@pytest.fixture
+def bundle(int8_bundle, tmp_path):
+    shutil.copytree(int8_bundle, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def flip(path, position):
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+def test_one_altered_weight_byte_is_seen(bundle):
+    flip(bundle / "model.tflite", 3_000_000)
+    done = device_parity(bundle)
+    assert done.returncode == 1
+    assert "model.tflite was altered" in done.stdout
+
+
+def resign(bundle):
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["sha256"] = {name: parity.hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in FILES}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+def alter_expected(bundle):
+    with np.load(bundle / "parity.npz") as arrays:
+        content = dict(arrays)
+    content["expected"][3] = 1 - content["expected"][3]
+    np.savez(bundle / "parity.npz", **content)
+
+
+def test_one_altered_probability_is_seen_by_its_checksum(bundle):
+    alter_expected(bundle)
+    done = device_parity(bundle)
+    assert done.returncode == 1
+    assert "parity.npz was altered" in done.stdout
+
+
+def test_one_altered_probability_is_seen_by_the_gate(bundle):
+    alter_expected(bundle)
+    resign(bundle)
+    done = device_parity(bundle)
+    assert done.returncode == 1
+    assert "FAILED: against the trained model: max_delta" in done.stdout
+
+
+def test_altered_weights_are_seen_by_the_gate(bundle):
+    content = bytearray((bundle / "model.tflite").read_bytes())
+    content[3_000_000:3_200_000] = bytes(200_000)
+    (bundle / "model.tflite").write_bytes(content)
+    resign(bundle)
+    assert device_parity(bundle).returncode == 1
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_is_guarded(bundle, name):
+    verify(bundle)
+    flip(bundle / name, -3)
+    with pytest.raises(BundleError, match=f"{name} was altered"):
+        verify(bundle)
+    (bundle / name).unlink()
+    with pytest.raises(BundleError, match=f"{name} is missing"):
+        verify(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"format_version": 2}, "format version 2, this reader knows up to 1"),
+        ({"kind": "dataset"}, "not the manifest"),
+        ({"sha256": {"../../etc/passwd": "0"}}, "must list the checksums"),
+    ],
+)
+def test_manifests_that_are_refused(bundle, change, sentence):
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(BundleError, match=sentence):
+        verify(bundle)
+
+
+def test_a_pickle_in_the_parity_set_is_not_executed(bundle):
+    np.savez(bundle / "parity.npz", inputs=np.array([{}], dtype=object), omi=[0], expected=[0.0], exported=[0.0])
+    resign(bundle)
+    with pytest.raises(BundleError, match="not a parity set"):
+        replay(bundle)
+
+
+def test_script_in_the_repository_is_the_same_judge(int8_bundle):
+    script = ROOT / "scripts" / "device_parity.py"
+    done = subprocess.run([sys.executable, script, int8_bundle], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert (int8_bundle / "device_parity.py").read_bytes() == Path(parity.__file__).read_bytes()

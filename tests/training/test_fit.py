@@ -1,0 +1,113 @@
+"""One fold: the same numbers twice, the same after an interruption, one trace for all batch sizes."""
+
+import keras
+import numpy as np
+import pytest
+
+from omi_keras.data.batches import epoch_batches, tf_batches
+from omi_keras.data.dataset import load_dataset
+from omi_keras.models.inference import cross_entropy, omi_probability, predict_logits
+from omi_keras.training import fit
+from omi_keras.training.fit import Protocol, fit_fold
+from omi_keras.training.runtime import prepare_process
+
+PROTOCOL = Protocol("ecg-smart-net", epochs=2, batch_size=16, learning_rate=1e-4, balance="batch", seed=1)
+
+
+def tiny(name):
+    """A network of the same input and output that trains in milliseconds."""
+    beat = keras.Input((12, 400, 1), name="beat")
+    x = keras.layers.Conv2D(4, (1, 9), strides=(1, 8), use_bias=False)(beat)
+    x = keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9)(x)
+    x = keras.layers.ReLU()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(beat, keras.layers.Dense(2)(x))
+
+
+@pytest.fixture
+def train(easy_dataset, tmp_path, monkeypatch):
+    """Train the tiny network on a part of the easy dataset; returns weights and history."""
+    monkeypatch.setattr(fit, "build", tiny)
+    prepare_process()
+    dataset = load_dataset(easy_dataset)
+    omi = dataset.ecgs["omi"].to_numpy(int)
+
+    def run(protocol=PROTOCOL, fold=0, checkpoint="checkpoint.npz", **callbacks):
+        rows = np.arange(len(omi))
+        model, progress = fit_fold(
+            protocol, fold, dataset.beats, omi, rows[:100], rows[100:], tmp_path / checkpoint, **callbacks
+        )
+        return model.get_weights(), progress.history, predict_logits(model, dataset.beats[100:])
+
+    return run
+
+
+def assert_same(a, b):
+    for left, right in zip(a[0], b[0], strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert a[1] == b[1]
+    np.testing.assert_array_equal(a[2], b[2])
+
+
+def test_same_seed_same_numbers_other_seed_other_numbers(train):
+    first = train(checkpoint="a.npz")
+    assert_same(first, train(checkpoint="b.npz"))
+    other = train(Protocol(**{**vars(PROTOCOL), "seed": 2}), checkpoint="c.npz")
+    assert other[1] != first[1]
+
+
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_an_interrupted_fold_ends_as_if_nothing_had_happened(train, stop_after):
+    protocol = Protocol(**{**vars(PROTOCOL), "epochs": 5})
+    whole = train(protocol, checkpoint="whole.npz")
+
+    class Killed(BaseException):
+        pass
+
+    def kill(row):
+        if row["epoch"] == stop_after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(protocol, checkpoint="part.npz", epoch_done=kill)
+    epochs = []
+    resumed = train(protocol, checkpoint="part.npz", epoch_done=lambda row: epochs.append(row["epoch"]))
+    assert epochs == list(range(stop_after + 1, 6))
+    assert_same(whole, resumed)
+
+
+def test_the_kept_epoch_is_the_best(train, easy_dataset):
+    protocol = Protocol(**{**vars(PROTOCOL), "epochs": 6, "learning_rate": 0.05})
+    _, history, logits = train(protocol)
+    best = max(history, key=lambda row: row["val_score"])
+    assert len({row["val_loss"] for row in history}) == 6
+    # The returned weights give the validation loss of that epoch and of no other.
+    omi = load_dataset(easy_dataset).ecgs["omi"].to_numpy(int)[100:]
+    assert cross_entropy(logits, omi) == pytest.approx(best["val_loss"], rel=1e-6)
+
+
+def test_batches_of_many_sizes_are_traced_once():
+    rng = np.random.default_rng(0)
+    beats = rng.standard_normal((64, 12, 600)).astype(np.float32)
+    omi = (rng.random(64) < 0.3).astype(int)
+    model = tiny("")
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    counts = []
+    for epoch in range(3):
+        batches = epoch_batches(omi, 16, "batch", np.random.default_rng(epoch))
+        assert len({len(rows) for rows in batches}) > 1
+        model.fit(tf_batches(beats, omi, batches), verbose=0, shuffle=False)
+        counts.append(model.train_function.experimental_get_tracing_count())
+    assert counts == [1, 1, 1]
+
+
+def test_probability_and_cross_entropy_of_logits():
+    rng = np.random.default_rng(0)
+    logits, omi = rng.normal(0, 5, (200, 2)).astype(np.float32), rng.integers(0, 2, 200)
+    e = np.exp(logits.astype(np.float64))
+    softmax = e / e.sum(1, keepdims=True)
+    np.testing.assert_allclose(omi_probability(logits), softmax[:, 1], rtol=1e-12)
+    assert cross_entropy(logits, omi) == pytest.approx(-np.log(softmax[np.arange(200), omi]).mean())
+    extreme = np.array([[1000, -1000], [-1000, 1000]], np.float32)
+    np.testing.assert_array_equal(omi_probability(extreme), [0, 1])
+    assert cross_entropy(extreme, np.array([0, 1])) == 0
