@@ -91,7 +91,7 @@ class Network:
 
     def __init__(self, model: bytes, threads: int = 1) -> None:
         try:
-            self._interpreter = _interpreter_class()(model_content=model, num_threads=threads)
+            self._interpreter = interpreter_class()(model_content=model, num_threads=threads)
             self._interpreter.allocate_tensors()
             (self._input,), (self._output,) = (
                 self._interpreter.get_input_details(),
@@ -100,15 +100,20 @@ class Network:
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"the model of the bundle does not load: {error}") from None
 
-    def probability(self, x: np.ndarray) -> float:
-        """P(OMI) of one model input (12, 400) or (12, 400, 1)."""
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Logits (2,) float64 of one model input (12, 400) or (12, 400, 1)."""
         self._interpreter.set_tensor(self._input["index"], x.reshape(1, 12, 400, 1).astype(np.float32))
         self._interpreter.invoke()
-        no_omi, omi = self._interpreter.get_tensor(self._output["index"])[0].astype(np.float64)
+        return self._interpreter.get_tensor(self._output["index"])[0].astype(np.float64)
+
+    def probability(self, x: np.ndarray) -> float:
+        """P(OMI) of one model input (12, 400) or (12, 400, 1)."""
+        no_omi, omi = self.logits(x)
         return float(1 / (1 + np.exp(np.clip(no_omi - omi, -700, 700))))
 
 
-def _interpreter_class() -> Any:
+def interpreter_class() -> Any:
+    """LiteRT's interpreter, or the older tflite-runtime's."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
@@ -217,7 +222,7 @@ def replay(bundle: Path, threads: int = 1) -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "runtime": _interpreter_class().__module__.split(".")[0],
+        "runtime": interpreter_class().__module__.split(".")[0],
     }
 
 

@@ -25,7 +25,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def easy_dataset(tmp_path_factory) -> Path:
-    """160 simulated ECGs of 100 patients; OMI lifts ST and T by half a millivolt in V1 to V4, which is easy.
+    """160 simulated ECGs of 100 patients; OMI lifts ST and T by a millivolt in V1 to V5, which is easy.
 
     Gates compare decisions, and decisions of a network that has learned nothing are all at the threshold.
     """
@@ -38,7 +38,7 @@ def easy_dataset(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("easy") / "dataset"
     folder.mkdir()
     lift = np.zeros((12, 600), np.float32)
-    lift[6:10, 325:420] = 0.5
+    lift[6:11, 325:420] = 1.0
     with DatasetWriter(folder) as writer:
         for ecg in simulate_cohort(160, 100, 0.4, seed=3):
             plan, beat = ecg.plan, median_beat(ecg.record)

@@ -1,5 +1,6 @@
 """The learning rate and the kept epoch, against the paper's sentence written out slowly."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,5 +37,5 @@ def test_an_example():
         if epoch == 4:
             assert schedule.learning_rate == 1e-5
         if epoch == 5:
-            assert schedule.learning_rate == 0.8e-5
+            assert schedule.learning_rate == pytest.approx(0.8e-5)
     assert schedule.best_epoch == 6
