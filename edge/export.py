@@ -82,7 +82,7 @@ def export_bundle(
     ParityError
         When a limit is exceeded; nothing is written, and the worst ECGs are named.
     """
-    refuse_existing(out, force)
+    refuse_existing(out, "manifest.json", force)
     rows = gate_rows(model, dataset)
     omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)
     rng = np.random.default_rng(seed)
@@ -131,7 +131,7 @@ def export_bundle(
             "versions": versions(),
         },
     }
-    with new_folder(out, force=force) as folder:
+    with new_folder(out, "manifest.json", force=force) as folder:
         return write_bundle(folder, candidate.content, parity_set, manifest)
 
 

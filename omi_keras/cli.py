@@ -79,7 +79,7 @@ def simulate(
     Example:
       omi-keras simulate cohort/ --ecgs 2000 --patients 1400 --prevalence 0.2
     """
-    from omi_keras.data.artifacts import new_folder
+    from omi_keras.data.artifacts import new_folder, versions, write_json
     from omi_keras.data.prepare import prepare_cohort
     from omi_keras.simulate.cohort import simulate_cohort
     from omi_keras.simulate.records import write_records
@@ -88,9 +88,10 @@ def simulate(
     config = {"ecgs": ecgs, "patients": patients, "prevalence": prevalence, "seed": seed}
     with progress("simulating") as tick:
         if kind == "records":
-            with new_folder(out, force=force) as folder:
-                count = write_records(watched(cohort, tick, ecgs), folder)
-            info = {"simulated": True, "ecgs": count, "rejected": 0, "simulation": config}
+            info = {"format_version": 1, "kind": "records", "simulated": True, "rejected": 0, "simulation": config}
+            with new_folder(out, "simulation.json", force=force) as folder:
+                info["ecgs"] = write_records(watched(cohort, tick, ecgs), folder)
+                write_json(folder / "simulation.json", info | {"versions": versions()})
         else:
             info = prepare_cohort(cohort, out, config=config, force=force, tick=tick)
     result(info, as_json, f"{info['ecgs']} simulated ECGs in {out}, {info['rejected']} rejected")
@@ -164,7 +165,7 @@ def train(
     from omi_keras.data.artifacts import refuse_existing
 
     if not resume:
-        refuse_existing(run, force)
+        refuse_existing(run, "config.json", force)
     from omi_keras.data.dataset import load_dataset
     from omi_keras.data.folds import most_folds
 
@@ -272,7 +273,7 @@ def export_tflite(model: Path, out: Path, dataset: Path, quantize: Any, seed: in
     from omi_keras.models.backend import load_backend
     from omi_keras.models.folder import load_model_folder
 
-    refuse_existing(out, force)
+    refuse_existing(out, "manifest.json", force)
     data = load_dataset(dataset)
     load_backend()
     from edge.export import ParityError, export_bundle
@@ -359,7 +360,8 @@ def predict(model_or_bundle: Path, files: tuple[Path, ...], as_json: bool) -> No
         try:
             found = detect(file)
         except InputError as error:
-            sentence = str(error) if file.name in str(error) else f"{file.name}: {error}"
+            # A recording is known by its id further on; here by its file.
+            sentence = f"{file.name}: {str(error).removeprefix(f'{file.name}: ').removeprefix(f'{file.stem}: ')}"
             rows.append({"file": str(file), "error": sentence})
             if not as_json:
                 click.echo(f"omi-keras: {sentence}", err=True)

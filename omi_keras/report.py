@@ -45,7 +45,7 @@ def write_report(paths: list[Path], out: Path, *, seed: int = 0, force: bool = F
         "table4": table4({run.model: [result.metrics for result in run.results] for run in runs}, simulated),
         "table5": table5(splits, threshold, resamples=RESAMPLES, seed=seed, simulated=simulated),
     }
-    with new_folder(out, force=force) as folder:
+    with new_folder(out, "report.json", force=force) as folder:
         (folder / "figures").mkdir()
         for name, table in tables.items():
             write_bytes(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())

@@ -29,15 +29,20 @@ PACKAGES = (
 
 
 @contextmanager
-def new_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
+def new_folder(out: Path, marker: str, *, force: bool = False) -> Iterator[Path]:
     """Give a temporary folder beside ``out`` that becomes ``out`` when the block ends without an error.
+
+    Parameters
+    ----------
+    marker
+        Name of the JSON file that every folder of this kind has: ``force`` replaces only a folder with one.
 
     Raises
     ------
     InputError
-        When ``out`` exists and ``force`` is not set.
+        As :func:`refuse_existing`.
     """
-    refuse_existing(out, force)
+    refuse_existing(out, marker, force)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     try:
@@ -50,10 +55,25 @@ def new_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
         raise
 
 
-def refuse_existing(out: Path, force: bool) -> None:
-    """Raise InputError when ``out`` exists and may not be replaced."""
-    if os.path.lexists(out) and not force:
+def refuse_existing(out: Path, marker: str, force: bool) -> None:
+    """Raise InputError when ``out`` exists and may not be replaced.
+
+    ``force`` replaces an empty folder, or one of ours with its ``marker``: never somebody's recordings or thesis.
+    """
+    if not os.path.lexists(out):
+        return
+    if not force:
         raise InputError(f"{out} exists already; choose another name or add --force to replace it", "exists")
+    if out.is_dir() and not any(out.iterdir()):
+        return
+    try:
+        ours = isinstance(json.loads((out / marker).read_text(encoding="utf-8"))["format_version"], int)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        ours = False
+    if not ours:
+        raise InputError(
+            f"{out} has no {marker} of omi-keras, so --force will not replace it; choose another name", "exists"
+        )
 
 
 def remove(path: Path) -> None:

@@ -42,14 +42,14 @@ def prepare_records(
     # joblib comes with scikit-learn; imported here because the simulated path does not need it.
     from joblib import Parallel, delayed
 
-    refuse_existing(out, force)
+    refuse_existing(out, "dataset.json", force)
     if not records.is_dir():
         raise InputError(f"{records} is not a folder of recordings", "not_found")
     table = read_labels(labels, label_column)
     own = {*COLUMNS, *BEAT_COLUMNS, "record"}
     carried = tuple(column for column in table.columns if column not in own)
     rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
-    with new_folder(out, force=force) as folder, DatasetWriter(folder, carried) as writer:
+    with new_folder(out, "dataset.json", force=force) as folder, DatasetWriter(folder, carried) as writer:
         beats = Parallel(n_jobs=jobs, return_as="generator")(
             delayed(_read_beat)(records, row["record"]) for row in rows
         )
@@ -80,7 +80,7 @@ def prepare_cohort(
 ) -> dict[str, Any]:
     """Send simulated recordings through the same signal code, in memory; return ``dataset.json``'s content."""
     with (
-        new_folder(out, force=force) as folder,
+        new_folder(out, "dataset.json", force=force) as folder,
         DatasetWriter(folder, ("artery", "rhythm", "mimic")) as writer,
     ):
         for ecg in cohort:

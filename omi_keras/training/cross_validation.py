@@ -87,9 +87,7 @@ def _start(run: Path, dataset: Dataset, protocol: Protocol, n_folds: int, resume
                     "other_settings",
                 )
         return
-    refuse_existing(run, force)
-    if run.exists() and not (run / "config.json").is_file():
-        raise InputError(f"{run} is not a run, so --force will not replace it; choose another name", "exists")
+    refuse_existing(run, "config.json", force)
     remove(run)
     run.mkdir(parents=True)
     about = {

@@ -34,7 +34,7 @@ def select_model(
         "selected_from_folds": [result.fold for result in run.results],
         "provenance": run.config,
     }
-    with new_folder(out, force=force) as folder:
+    with new_folder(out, "model.json", force=force) as folder:
         shutil.copyfile(best.path / "model.keras", folder / "model.keras")
         shutil.copyfile(run.path / "folds.csv", folder / "folds.csv")
         write_model_info(folder, info)

@@ -197,12 +197,20 @@ def test_outputs_are_never_overwritten_silently(trained_run, model_folder, easy_
         assert "exists already" in refused(run_cli(*call))
 
 
-def test_force_replaces_runs_but_not_other_folders(easy_dataset, tmp_path):
+def test_force_replaces_what_it_made(tmp_path):
+    for kind in ("dataset", "records"):
+        for seed in (1, 2):
+            call = ["simulate", tmp_path / kind, "--ecgs", 4, "--patients", 4, "--as", kind, "--seed", seed]
+            assert run_cli(*call, "--force").exit_code == 0
+    assert "--force will not replace it" in refused(run_cli(*call[:1], tmp_path / "dataset", *call[2:], "--force"))
+
+
+def test_force_does_not_replace_other_folders(easy_dataset, tmp_path):
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.txt").write_text("text")
     sentence = refused(run_cli("train", easy_dataset, precious, "--folds", "0", "--force"))
-    assert "is not a run" in sentence
+    assert "--force will not replace it" in sentence
     assert (precious / "thesis.txt").exists()
 
 
