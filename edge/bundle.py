@@ -37,7 +37,7 @@ device_parity.py  proves that a device computes what the trained model computed;
 
 From an ECG file to a decision, in Python:
 
-    pip install omi-keras
+    pip install omi-keras        (in a checkout of the project: pip install .)
     omi-keras predict PATH_OF_THIS_FOLDER ECG.hea
 """
 
@@ -62,6 +62,7 @@ def write_bundle(
         **manifest,
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
+    manifest["manifest_sha256"] = parity.manifest_checksum(manifest)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)

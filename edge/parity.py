@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 FORMAT_VERSION = 1
+KEYS = ("quantization", "simulated", "threshold", "limits", "parity", "sha256", "manifest_sha256")
 FILES = ("model.tflite", "parity.npz", "device_parity.py", "README.txt")
 # Two correct runtimes differ by rounding; int8 kernels may round one step of the last layers differently.
 DEVICE_TOLERANCE = {"float32": 1e-4, "int8": 0.02}
@@ -49,7 +50,16 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
             f"{path} has format version {version}, this reader knows up to {FORMAT_VERSION}; "
             "install a newer omi-keras or export the bundle again"
         )
+    absent = [key for key in KEYS if key not in manifest]
+    if absent:
+        raise BundleError(f"{path} lacks {', '.join(absent)}: it was altered; copy the whole bundle again")
     return manifest
+
+
+def manifest_checksum(manifest: dict[str, Any]) -> str:
+    """SHA-256 of everything that a manifest says, but of this sum itself."""
+    said = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def verify(bundle: Path) -> dict[str, Any]:
@@ -61,7 +71,12 @@ def verify(bundle: Path) -> dict[str, Any]:
         When a file is missing, altered, or not in the manifest.
     """
     manifest = read_manifest(bundle)
-    sums = manifest.get("sha256")
+    if manifest["manifest_sha256"] != manifest_checksum(manifest):
+        raise BundleError(f"{bundle / 'manifest.json'} was altered; copy the whole bundle again")
+    threshold = manifest["threshold"]
+    if not isinstance(threshold, float) or not 0 <= threshold <= 1:
+        raise BundleError(f"{bundle / 'manifest.json'} has no threshold between 0 and 1; export the bundle again")
+    sums = manifest["sha256"]
     if not isinstance(sums, dict) or set(sums) != set(FILES):
         raise BundleError(f"{bundle / 'manifest.json'} must list the checksums of {', '.join(FILES)}")
     for name in FILES:
@@ -81,7 +96,11 @@ def read_parity_set(bundle: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # zip, NumPy and pickle refusals all mean the same here
         raise BundleError(f"{bundle / 'parity.npz'} is not a parity set: {error}") from None
     n = len(found["omi"])
-    if found["inputs"].shape != (n, 12, 400, 1) or any(found[k].shape != (n,) for k in ("expected", "exported")):
+    if (
+        n == 0
+        or found["inputs"].shape != (n, 12, 400, 1)
+        or any(found[k].shape != (n,) for k in ("expected", "exported"))
+    ):
         raise BundleError(f"{bundle / 'parity.npz'} has arrays of the wrong shape")
     return found
 
@@ -268,9 +287,12 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1, help="threads of the interpreter (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
+    if hasattr(sys.stdout, "reconfigure"):
+        # A terminal or pipe without Greek letters must not turn a passing bundle into a failure.
+        sys.stdout.reconfigure(errors="replace")
     try:
         result = replay(options.bundle, options.threads)
-    except BundleError as error:
+    except (BundleError, KeyError, TypeError, AttributeError) as error:
         result = {"passed": False, "failures": [str(error)]}
         print(json.dumps(result) if options.json else f"parity: failed: {error}")
         return 1

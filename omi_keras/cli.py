@@ -18,7 +18,10 @@ from omi_keras.terminal import (
     CHECK_FAILED,
     INTERRUPTED,
     Commands,
+    accept_any_terminal,
     fail,
+    finite,
+    fold_list,
     parity_text,
     progress,
     result,
@@ -31,7 +34,9 @@ FOLDER = click.Path(path_type=Path)
 out_argument = click.argument("out", type=FOLDER)
 force_option = click.option("--force", is_flag=True, help="Replace the output if it exists.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
-seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Source of all chance.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Source of all chance."
+)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,6 +57,7 @@ def main() -> None:
 
     Without recordings of your own, start with: omi-keras simulate dataset/
     """
+    accept_any_terminal()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
@@ -134,10 +140,15 @@ def prepare(
 @click.argument("run", type=FOLDER)
 @click.option("--model", type=click.Choice(["ecg-smart-net"]), default="ecg-smart-net", show_default=True)
 @click.option("--folds", default="all", show_default=True, help="all, or test folds by number: 0,3")
-@click.option("--n-folds", type=click.IntRange(3), default=10, show_default=True, help="Folds to divide into.")
+@click.option("--n-folds", type=click.IntRange(3, 100), default=10, show_default=True, help="Folds to divide into.")
 @click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--batch-size", type=click.IntRange(2), default=128, show_default=True)
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Initial rate  [default: the paper's]")
+@click.option(
+    "--learning-rate",
+    callback=finite,
+    type=click.FloatRange(0, 10, min_open=True),
+    help="Initial rate  [default: the paper's]",
+)
 @click.option(
     "--balance", type=click.Choice(["batch", "class"]), default="batch", show_default=True,
     help="batch: undersample within each batch, as the paper; class: full batches, half of them OMI.",
@@ -161,7 +172,7 @@ def train(
     Example:
       omi-keras train dataset/ run/ --model ecg-smart-net --folds 0 --epochs 20 --learning-rate 1e-4
     """
-    wanted = _fold_list(folds)
+    wanted = fold_list(folds)
     from omi_keras.data.artifacts import refuse_existing
 
     if not resume:
@@ -314,8 +325,8 @@ def check_parity(bundle: Path, dataset: Path | None, model: Path | None, as_json
 
     if (dataset is None) != (model is None):
         raise click.UsageError("--dataset and --model go together")
-    if not bundle.is_dir():
-        raise InputError(f"{bundle} is not a bundle: there is no such folder", "not_found")
+    if not (bundle / "manifest.json").is_file():
+        raise InputError(f"{bundle} is not a bundle: it has no manifest.json", "not_found")
     try:
         found = replay(bundle)
     except BundleError as error:
@@ -384,12 +395,3 @@ def predict(model_or_bundle: Path, files: tuple[Path, ...], as_json: bool) -> No
         result(rows, as_json, "")
     if any("error" in row for row in rows):
         raise SystemExit(BAD_INPUT)
-
-
-def _fold_list(text: str) -> list[int] | None:
-    if text == "all":
-        return None
-    try:
-        return sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is neither all nor numbers like 0,3", param_hint="--folds") from None

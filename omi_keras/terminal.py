@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -35,7 +37,8 @@ class Commands(click.Group):
             if package in ("", "omi_keras", "edge"):
                 raise
             fail(
-                f"this command needs {package}; run: pip install 'omi-keras[{EXTRAS.get(package, 'train')}]'",
+                f"this command needs {package}; run: pip install 'omi-keras[{EXTRAS.get(package, 'train')}]', or in a "
+                f"checkout: pip install '.[{EXTRAS.get(package, 'train')}]'",
                 BAD_INPUT,
             )
         except BrokenPipeError:
@@ -48,6 +51,30 @@ def fail(sentence: str, code: int) -> NoReturn:
     """Say what is wrong and leave."""
     click.echo(f"omi-keras: {sentence}", err=True)
     raise SystemExit(code)
+
+
+def accept_any_terminal() -> None:
+    """Let a terminal or pipe that has no Greek letters show question marks instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Refuse nan, which no range excludes."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a number")
+    return value
+
+
+def fold_list(text: str) -> list[int] | None:
+    """``"0,3"`` → [0, 3], ``"all"`` → None."""
+    if text == "all":
+        return None
+    try:
+        return sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither all nor numbers like 0,3", param_hint="--folds") from None
 
 
 def result(content: Any, as_json: bool, text: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +27,9 @@ PACKAGES = (
     "tensorflow-cpu",
     "ai-edge-litert",
 )
+
+
+KINDS = ("dataset", "run", "report", "model", "bundle", "records")
 
 
 @contextmanager
@@ -48,8 +52,14 @@ def new_folder(out: Path, marker: str, *, force: bool = False) -> Iterator[Path]
     try:
         yield partial
         partial.chmod(0o755)
-        remove(out)
-        partial.rename(out)
+        if os.path.lexists(out):
+            # Aside first: a replacement that fails halfway leaves the old folder whole.
+            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
+            out.rename(old / out.name)
+            partial.rename(out)
+            remove(old)
+        else:
+            partial.rename(out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -60,6 +70,8 @@ def refuse_existing(out: Path, marker: str, force: bool) -> None:
 
     ``force`` replaces an empty folder, or one of ours with its ``marker``: never somebody's recordings or thesis.
     """
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise InputError(f"{out} is the current folder or above it; name a new folder", "exists")
     if not os.path.lexists(out):
         return
     if not force:
@@ -67,7 +79,7 @@ def refuse_existing(out: Path, marker: str, force: bool) -> None:
     if out.is_dir() and not any(out.iterdir()):
         return
     try:
-        ours = isinstance(json.loads((out / marker).read_text(encoding="utf-8"))["format_version"], int)
+        ours = json.loads((out / marker).read_text(encoding="utf-8"))["kind"] in KINDS
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         ours = False
     if not ours:
@@ -103,7 +115,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_bytes(path, text.encode() + b"\n")
 
 
-def read_json(path: Path, what: str, version: int) -> dict[str, Any]:
+def read_json(path: Path, what: str, version: int, fields: Mapping[str, type]) -> dict[str, Any]:
     """Read one of our JSON files.
 
     Parameters
@@ -112,27 +124,46 @@ def read_json(path: Path, what: str, version: int) -> dict[str, Any]:
         What the folder should be (``"a dataset"``), for the message.
     version
         The newest format version this code reads.
+    fields
+        What must be in it and of which type; ``a.b`` is b inside a, float any finite number.
 
     Raises
     ------
     InputError
-        When the file is missing, not JSON, or of a newer format version.
+        When the file is missing, not JSON, of a newer format version, or lacks one of the fields.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path.parent} is not {what}: it has no {path.name}", "not_found") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}", "unreadable") from None
-    found = content.get("format_version") if isinstance(content, dict) else None
-    if not isinstance(found, int):
+    found: Any = _inside(content, "format_version")
+    if not _is(found, int):
         raise InputError(f"{path} has no format_version: it is not {what} made by omi-keras", "not_ours")
     if found > version:
         raise InputError(
             f"{path} has format version {found}, this omi-keras reads up to {version}; install a newer omi-keras",
             "newer_format",
         )
+    absent = [name for name, kind in fields.items() if not _is(_inside(content, name), kind)]
+    if absent:
+        raise InputError(f"{path} lacks a good value of {', '.join(absent)}; make {what} again", "altered")
     return content
+
+
+def _inside(content: Any, name: str) -> Any:
+    for part in name.split("."):
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
+
+
+def _is(value: Any, kind: type) -> bool:
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    if kind is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, kind)
 
 
 def sha256(path: Path) -> str:

@@ -33,8 +33,9 @@ def epoch_batches(omi: np.ndarray, batch_size: int, balance: Balance, rng: np.ra
     balance
         ``"batch"``: the paper's. Shuffle all ECGs, draw ``batch_size`` at a time, keep every OMI among them and
         undersample the others 1:1; a draw without both classes is skipped, so batches hold about 2 × prevalence ×
-        ``batch_size`` ECGs. ``"class"``: full batches, one half OMI (repeated as often as needed), the other half
-        drawn without replacement; as many batches as the first mode draws, while the other class lasts.
+        ``batch_size`` ECGs. ``"class"``: full batches, one half of each class, the others
+        without replacement while they last, OMI repeated as often as needed; as many batches as the first mode
+        draws, while the others last.
     rng
         Source of all chance: the same state gives the same batches.
 

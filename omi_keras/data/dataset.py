@@ -75,7 +75,7 @@ def load_dataset(path: Path) -> Dataset:
     InputError
         When a file is missing, altered, of another shape, or of a newer format version.
     """
-    info = read_json(path / "dataset.json", "a dataset", FORMAT_VERSION)
+    info = read_json(path / "dataset.json", "a dataset", FORMAT_VERSION, {"simulated": bool, "sha256": dict})
     for name in FILES:
         file = path / name
         if not file.is_file():
@@ -84,9 +84,12 @@ def load_dataset(path: Path) -> Dataset:
             raise InputError(f"{file} was altered after the dataset was made; make it again", "altered")
     try:
         beats = np.load(path / "beats.npy", mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError, OSError) as error:
         raise InputError(f"{path / 'beats.npy'} is not an array file: {error}", "unreadable") from None
     ecgs = pd.read_csv(path / "ecgs.csv", dtype=str, keep_default_na=False)
+    absent = [column for column in COLUMNS if column not in ecgs.columns]
+    if absent:
+        raise InputError(f"{path / 'ecgs.csv'} lacks the column {absent[0]}; make the dataset again", "altered")
     ecgs["omi"] = pd.to_numeric(ecgs["omi"], errors="coerce").astype("Int64")
     ecgs["age"] = pd.to_numeric(ecgs["age"], errors="coerce")
     if beats.shape != (len(ecgs), *BEAT_SHAPE) or beats.dtype != np.float32:

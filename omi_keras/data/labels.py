@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,9 @@ from omi_keras.signal.errors import InputError
 UNKNOWN = {"", "nan", "na", "n/a", "none", "unknown", "?"}
 SEXES = {"f": "female", "female": "female", "w": "female", "m": "male", "male": "male"}
 MOST_ERRORS = 5
+MOST_YEARS = 130
+# Columns of ecgs.csv that are computed.
+RESERVED = ("ecg_id", "omi", "heart_rate", "beats_found", "beats_kept", "flags")
 
 
 def read_labels(path: Path, label_column: str = "omi") -> pd.DataFrame:
@@ -28,7 +32,8 @@ def read_labels(path: Path, label_column: str = "omi") -> pd.DataFrame:
     -------
     DataFrame
         The file's columns as text; ``omi`` as Int64 (missing where the label cell is empty: never read as 0),
-        ``age`` as float (NaN unknown), ``sex`` as ``female``, ``male`` or empty, ``site`` as text.
+        ``ecg_id`` from the record's path; ``age`` as float (NaN unknown), ``sex`` as ``female``, ``male`` or empty,
+        ``site`` as text.
 
     Raises
     ------
@@ -44,6 +49,8 @@ def read_labels(path: Path, label_column: str = "omi") -> pd.DataFrame:
     for column in ("record", "patient_id", label_column):
         if column not in table.columns:
             raise InputError(f"{path}: column {column} not found; columns are {', '.join(table.columns)}", "bad_labels")
+    if not isinstance(table.index, pd.RangeIndex):
+        raise InputError(f"{path}: rows have more cells than the header; quote cells that hold a comma", "bad_labels")
     if table.empty:
         raise InputError(f"{path}: no records in the labels file", "bad_labels")
     return _check_rows(path, table, label_column)
@@ -52,11 +59,11 @@ def read_labels(path: Path, label_column: str = "omi") -> pd.DataFrame:
 def _check_rows(path: Path, table: pd.DataFrame, label_column: str) -> pd.DataFrame:
     errors: list[str] = []
 
-    def refuse(bad: pd.Series, problem: str) -> None:
-        # Row 1 is the header, as a person counts in an editor.
-        for number, row in table[bad].iterrows():
-            facts = {str(column): value for column, value in row.items()}
-            errors.append(f"row {int(str(number)) + 2} ({facts['record'] or 'no name'}): {problem.format_map(facts)}")
+    def refuse(bad: pd.Series, problem: str, value: pd.Series | None = None) -> None:
+        for row in table.index[bad]:
+            # Row 1 is the header, as a person counts in an editor.
+            place = f"row {int(row) + 2} ({str(table.at[row, 'record']) or 'no name'})"
+            errors.append(f"{place}: {problem}" + ("" if value is None else f", got {value[row]}"))
 
     text = table.apply(lambda column: column.str.strip())
     label, age = text[label_column], text.get("age", pd.Series("", index=text.index))
@@ -65,12 +72,14 @@ def _check_rows(path: Path, table: pd.DataFrame, label_column: str) -> pd.DataFr
         text.get("site", pd.Series("", index=text.index)),
     )
     refuse(text["record"] == "", "record is empty")
-    refuse(text["record"].duplicated() & (text["record"] != ""), "record is listed twice")
+    ecg_id = text["record"].map(lambda name: Path(os.path.normpath(name)).as_posix().removesuffix(".hea"))
+    refuse(ecg_id.duplicated() & (text["record"] != ""), "record is listed twice")
     refuse(text["patient_id"] == "", "patient_id is empty")
-    refuse(~label.isin(["0", "1", "0.0", "1.0", ""]), f"{label_column} must be 0 or 1, got {{{label_column}}}")
+    refuse(~label.isin(["0", "1", "0.0", "1.0", ""]), f"{label_column} must be 0 or 1", label)
     years = pd.to_numeric(age.where(~age.str.lower().isin(UNKNOWN)), errors="coerce")
-    refuse(years.isna() & ~age.str.lower().isin(UNKNOWN), "age must be a number of years, got {age}")
-    refuse(~sex.str.lower().isin(UNKNOWN | SEXES.keys()), "sex must be female or male, got {sex}")
+    known = ~age.str.lower().isin(UNKNOWN)
+    refuse(known & ~years.between(0, MOST_YEARS), "age must be a number of years", age)
+    refuse(~sex.str.lower().isin(UNKNOWN | SEXES.keys()), "sex must be female or male", sex)
     if errors:
         more = f"; and {len(errors) - MOST_ERRORS} more rows" if len(errors) > MOST_ERRORS else ""
         raise InputError(f"{path}: {'; '.join(errors[:MOST_ERRORS])}{more}", "bad_labels")
@@ -80,6 +89,9 @@ def _check_rows(path: Path, table: pd.DataFrame, label_column: str) -> pd.DataFr
             f"{path}: only one class: no two records differ in {label_column}, so there is nothing to learn or score",
             "one_class",
         )
-    if label_column != "omi" and "omi" in table.columns:
-        text = text.rename(columns={"omi": "label_omi"})
-    return text.assign(omi=omi, age=years.astype(float), sex=sex.str.lower().map(SEXES).fillna(""), site=site)
+    # Columns of the file that are named like ours are carried along under another name.
+    ours = [name for name in RESERVED if name in text.columns and name != label_column]
+    text = text.rename(columns={name: f"label_{name}" for name in ours})
+    return text.assign(
+        ecg_id=ecg_id, omi=omi, age=years.astype(float), sex=sex.str.lower().map(SEXES).fillna(""), site=site
+    )

@@ -53,9 +53,11 @@ def prepare_records(
         beats = Parallel(n_jobs=jobs, return_as="generator")(
             delayed(_read_beat)(records, row["record"]) for row in rows
         )
+        first: InputError | None = None
         for row, result in zip(rows, beats, strict=True):
             if isinstance(result, InputError):
                 writer.reject(row["record"], result)
+                first = first or result
             else:
                 beat, source = result
                 writer.add(beat, _facts(row, source) | {column: row[column] for column in carried})
@@ -113,6 +115,8 @@ def _read_beat(records: Path, record: str) -> tuple[MedianBeat, str] | InputErro
         return median_beat(found), found.source
     except InputError as error:
         return error
+    except OSError as error:
+        return InputError(f"{record} cannot be read: {error.strerror or error}", "unreadable")
 
 
 def _locate(records: Path, record: str) -> Path:
@@ -134,7 +138,7 @@ def _locate(records: Path, record: str) -> Path:
 def _facts(row: dict[str, Any], source: str) -> dict[str, Any]:
     simulated = row.get("simulated", "").lower() in ("1", "true", "yes")
     return {
-        "ecg_id": row["record"].removesuffix(".hea"),
+        "ecg_id": row["ecg_id"],
         "patient_id": row["patient_id"],
         "omi": None if pd.isna(row["omi"]) else int(row["omi"]),
         "site": row["site"],

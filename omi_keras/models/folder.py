@@ -26,6 +26,16 @@ if TYPE_CHECKING:
     import keras
 
 FORMAT_VERSION = 1
+FIELDS = {
+    "model": str,
+    "simulated": bool,
+    "threshold": float,
+    "metrics": dict,
+    "validation_fold": int,
+    "test_fold": int,
+    "provenance.dataset_sha256": dict,
+    "sha256": dict,
+}
 FILES = ("model.keras", "folds.csv")
 INPUT_CONTRACT: dict[str, Any] = {
     "shape": [12, 400, 1],
@@ -95,9 +105,9 @@ def load_model_folder(path: Path) -> ModelFolder:
     InputError
         When something is missing, altered, or of a newer format version.
     """
-    info = read_json(path / "model.json", "a model folder", FORMAT_VERSION)
+    info = read_json(path / "model.json", "a model folder", FORMAT_VERSION, FIELDS)
     for name in FILES:
-        if not (path / name).is_file() or sha256(path / name) != info.get("sha256", {}).get(name):
+        if not (path / name).is_file() or sha256(path / name) != info["sha256"].get(name):
             raise InputError(f"{path / name} is missing or was altered; select the model again", "altered")
     if info.get("model") not in LEARNING_RATES:
         raise InputError(f"{path / 'model.json'}: unknown model {info.get('model')!r}", "unknown_model")

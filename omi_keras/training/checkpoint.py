@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from omi_keras.data.artifacts import write_bytes
+from omi_keras.signal.errors import InputError
 from omi_keras.training.schedule import Schedule
 
 
@@ -53,8 +54,24 @@ def save_checkpoint(path: Path, model: keras.Model, progress: Progress) -> None:
 
 
 def load_checkpoint(path: Path, model: keras.Model) -> Progress:
-    """Read a checkpoint into ``model`` and its optimizer, which is built first so that its slots exist."""
+    """Read a checkpoint into ``model`` and its optimizer, which is built first so that its slots exist.
+
+    Raises
+    ------
+    InputError
+        When the file is not a checkpoint of this model.
+    """
     model.optimizer.build(model.trainable_variables)
+    try:
+        return _read(path, model)
+    except Exception as error:  # zip, NumPy, JSON and Keras say it each in their own way
+        raise InputError(
+            f"{path} is not a checkpoint of this run ({type(error).__name__}); delete it to train the fold anew",
+            "unreadable",
+        ) from None
+
+
+def _read(path: Path, model: keras.Model) -> Progress:
     with np.load(path, allow_pickle=False) as arrays:
         for kind, variables in _variables(model).items():
             for index, variable in enumerate(variables):

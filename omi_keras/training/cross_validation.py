@@ -17,7 +17,7 @@ from omi_keras.evaluation.metrics import best_f1_threshold, operating_point_metr
 from omi_keras.models.inference import omi_probability, predict_logits
 from omi_keras.signal.errors import InputError
 from omi_keras.training.fit import Protocol, fit_fold
-from omi_keras.training.run import FORMAT_VERSION, HISTORY_COLUMNS, fold_folder
+from omi_keras.training.run import CONFIG_FIELDS, FORMAT_VERSION, HISTORY_COLUMNS, METRICS_FIELDS, fold_folder
 from omi_keras.training.runtime import prepare_process
 
 FoldStarts = Callable[[int], None]
@@ -69,7 +69,7 @@ def cross_validate(
         if not done.exists():
             fold_starts(fold)
             _train_fold(dataset, run, protocol, fold, n_folds, labels, fold_by_row, callbacks)
-        results[fold] = read_json(done / "metrics.json", "a finished fold", FORMAT_VERSION)
+        results[fold] = read_json(done / "metrics.json", "a finished fold", FORMAT_VERSION, METRICS_FIELDS)
     return results
 
 
@@ -78,7 +78,7 @@ def _start(run: Path, dataset: Dataset, protocol: Protocol, n_folds: int, resume
     # Whatever changes the result of a fold; versions and paths are told but may differ.
     decides = {**asdict(protocol), "n_folds": n_folds, "dataset_sha256": dataset.fingerprint()}
     if resume and run.exists():
-        config = read_json(run / "config.json", "a run", FORMAT_VERSION)
+        config = read_json(run / "config.json", "a run", FORMAT_VERSION, CONFIG_FIELDS)
         for name, value in decides.items():
             if config.get(name) != value:
                 raise InputError(

@@ -13,6 +13,7 @@ from omi_keras.data.batches import Balance, epoch_batches, tf_batches
 from omi_keras.evaluation.metrics import ranking_metrics
 from omi_keras.models.catalogue import build
 from omi_keras.models.inference import cross_entropy, omi_probability, predict_logits
+from omi_keras.signal.errors import InputError
 from omi_keras.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from omi_keras.training.optimizer import TorchAdam
 from omi_keras.training.schedule import Schedule
@@ -82,6 +83,11 @@ def fit_fold(
         batches = epoch_batches(omi[training], protocol.batch_size, protocol.balance, rng)
         loss = _one_epoch(model, beats, omi, [training[rows] for rows in batches], step_done)
         logits = predict_logits(model, validation_beats)
+        if not np.isfinite(logits).all():
+            raise InputError(
+                f"training diverged in epoch {epoch}: the network no longer gives numbers; lower --learning-rate",
+                "diverged",
+            )
         found = ranking_metrics(validation_omi, omi_probability(logits))
         row = {
             "epoch": epoch,
@@ -104,7 +110,9 @@ def fit_fold(
 def _one_epoch(
     model: keras.Model, beats: np.ndarray, omi: np.ndarray, batches: list[np.ndarray], step_done: StepDone
 ) -> float:
-    """Train on every batch once; return the mean training loss over ECGs."""
+    """Train on every batch once; return the mean training loss over ECGs, NaN where chance gave no batch."""
+    if not batches:
+        return float("nan")
     tick = keras.callbacks.LambdaCallback(on_train_batch_end=lambda step, logs: step_done(step + 1, len(batches)))
     history = model.fit(tf_batches(beats, omi, batches), verbose=0, shuffle=False, callbacks=[tick])
     return float(history.history["loss"][0])

@@ -18,6 +18,8 @@ from omi_keras.data.artifacts import read_json
 from omi_keras.signal.errors import InputError
 
 FORMAT_VERSION = 1
+CONFIG_FIELDS = {"model": str, "simulated": bool, "n_folds": int, "dataset_sha256": dict}
+METRICS_FIELDS = {"validation.score": float, "test.score": float, "threshold": float, "best_epoch": int}
 HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "val_auc", "val_ap", "val_score", "learning_rate")
 
 
@@ -81,7 +83,7 @@ def load_run(path: Path) -> Run:
     InputError
         When it is not a run, or no fold of it is finished.
     """
-    config = read_json(path / "config.json", "a run", FORMAT_VERSION)
+    config = read_json(path / "config.json", "a run", FORMAT_VERSION, CONFIG_FIELDS)
     results = [_load_fold(folder) for folder in sorted(path.glob("fold-[0-9][0-9]"))]
     if not results:
         raise InputError(f"{path} has no finished fold yet; continue it with: omi-keras train ... --resume", "empty")
@@ -90,11 +92,14 @@ def load_run(path: Path) -> Run:
 
 def read_folds(path: Path) -> pd.DataFrame:
     """Read ``folds.csv``."""
-    return _read_csv(path, {"ecg_id": str, "patient_id": str, "fold": int})
+    folds = _read_csv(path, {"ecg_id": str, "patient_id": str, "fold": int})
+    if folds["ecg_id"].duplicated().any():
+        raise InputError(f"{path} names an ECG twice; it was altered, train again", "altered")
+    return folds
 
 
 def _load_fold(folder: Path) -> FoldResult:
-    metrics = read_json(folder / "metrics.json", "a finished fold", FORMAT_VERSION)
+    metrics = read_json(folder / "metrics.json", "a finished fold", FORMAT_VERSION, METRICS_FIELDS)
     history = _read_csv(folder / "history.csv", {"epoch": int})
     kinds = {"ecg_id": str, "split": str, "omi": int, "probability": float}
     predictions = _read_csv(folder / "predictions.csv", kinds)

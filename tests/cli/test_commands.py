@@ -178,7 +178,14 @@ def test_wrong_paths(tmp_path, easy_dataset, trained_run):
 
 
 def test_wrong_options(easy_dataset, tmp_path):
-    for options in (["--folds", "x"], ["--epochs", "0"], ["--model", "vgg"], ["--balance", "none"]):
+    for options in (
+        ["--folds", "x"],
+        ["--seed", "4294967296"],
+        ["--learning-rate", "nan"],
+        ["--epochs", "0"],
+        ["--model", "vgg"],
+        ["--balance", "none"],
+    ):
         assert run_cli("train", easy_dataset, tmp_path / "run", *options).exit_code == 2
     assert "fold 12 does not exist" in refused(run_cli("train", easy_dataset, tmp_path / "run", "--folds", "12"))
     assert "patients" in refused(run_cli("simulate", tmp_path / "s", "--ecgs", 5, "--patients", 10))
@@ -205,6 +212,30 @@ def test_force_replaces_what_it_made(tmp_path):
     assert "--force will not replace it" in refused(run_cli(*call[:1], tmp_path / "dataset", *call[2:], "--force"))
 
 
+def test_the_current_folder_is_never_replaced(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for out in (".", "..", tmp_path):
+        assert "current folder" in refused(run_cli("simulate", out, "--ecgs", 4, "--patients", 4, "--force"))
+    assert (tmp_path / "here").is_dir()
+
+
+def test_a_damaged_checkpoint_is_named(easy_dataset, tmp_path):
+    call = ["train", easy_dataset, tmp_path / "run", "--folds", 0, "--n-folds", 5, "--epochs", 1, "--resume"]
+    from omi_keras.training import cross_validation
+
+    def nothing(*arguments):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cross_validation, "_train_fold", nothing)
+        assert "--resume" in refused(run_cli(*call), code=130)
+    partial = tmp_path / "run" / ".fold-00.partial"
+    partial.mkdir()
+    (partial / "checkpoint.npz").write_bytes(b"junk")
+    assert "checkpoint.npz is not a checkpoint" in refused(run_cli(*call))
+
+
 def test_force_does_not_replace_other_folders(easy_dataset, tmp_path):
     precious = tmp_path / "precious"
     precious.mkdir()
@@ -227,6 +258,29 @@ def test_resume_of_a_finished_run_reports_it(trained_run, easy_dataset):
     assert result.exit_code == 0
     metrics = json.loads((trained_run / "fold-00" / "metrics.json").read_text())
     assert json.loads(result.stdout)["folds"]["0"] == metrics
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "sentence"),
+    [
+        ("config.json", b"\xff\x00junk", "cannot be read"),
+        ("config.json", b"[]", "no format_version"),
+        ("config.json", b'{"format_version": 1}', "lacks a good value of model, simulated"),
+        ("config.json", b'{"format_version": 2}', "install a newer omi-keras"),
+        ("config.json", b'{"format_version": true}', "no format_version"),
+        ("folds.csv", b"ecg_id,patient_id,fold\na,p,0\na,p,1\n", "names an ECG twice"),
+        ("folds.csv", b"a,b\n1,2\n", "lacks the column ecg_id"),
+        ("fold-00/metrics.json", b'{"format_version": 1}', "lacks a good value of validation.score"),
+        ("fold-00/history.csv", b"", "not readable"),
+        ("fold-00/predictions.csv", b"ecg_id,split,omi,probability\na,test,x,0.5\n", "not readable"),
+    ],
+)
+def test_a_damaged_run_is_refused(trained_run, tmp_path, file, content, sentence):
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    (run / file).write_bytes(content)
+    assert sentence in refused(run_cli("evaluate", run, tmp_path / "report"))
+    assert not (tmp_path / "report").exists()
 
 
 def test_an_altered_model_is_refused(model_folder, recordings, tmp_path):

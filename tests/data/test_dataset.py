@@ -79,6 +79,7 @@ def test_a_bad_recording_is_listed_and_stops_nothing(records, tmp_path):
     table = pd.read_csv(records / "labels.csv", dtype=str, keep_default_na=False)
     table.loc[2, "record"] = "not_there"
     table.loc[3, "record"] = "../outside"
+    table.loc[4, "record"] = "x" * 300
     broken = tmp_path / "records"
     broken.mkdir()
     for file in records.iterdir():
@@ -88,10 +89,10 @@ def test_a_bad_recording_is_listed_and_stops_nothing(records, tmp_path):
     table.to_csv(broken / "labels.csv", index=False)
     info = prepare(broken, tmp_path / "out")
     rejected = pd.read_csv(tmp_path / "out" / "rejected.csv")
-    assert info["ecgs"] == 9
-    assert list(rejected["record"]) == ["not_there", "../outside", table.loc[5, "record"]]
+    assert info["ecgs"] == 8
+    assert list(rejected["record"]) == ["not_there", "../outside", "x" * 300, table.loc[5, "record"]]
     assert list(rejected["reason"])[:2] == ["not_found", "outside"]
-    assert "expected 120000 bytes, found 1000" in rejected["message"][2]
+    assert "expected 120000 bytes, found 1000" in rejected["message"][3]
     assert not set(rejected["record"]) & set(load_dataset(tmp_path / "out").ecgs["ecg_id"])
 
 

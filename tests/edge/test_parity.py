@@ -1,6 +1,7 @@
 """The judge on the device: its metrics are scikit-learn's, its limits are kept, tampering is seen."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -89,9 +90,11 @@ def test_one_altered_weight_byte_is_seen(bundle):
     assert "model.tflite was altered" in done.stdout
 
 
-def resign(bundle):
-    manifest = json.loads((bundle / "manifest.json").read_text())
+def resign(bundle, **change):
+    """Change the manifest and make its checksums fit again, as somebody who wants to deceive would."""
+    manifest = json.loads((bundle / "manifest.json").read_text()) | change
     manifest["sha256"] = {name: parity.hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in FILES}
+    manifest["manifest_sha256"] = parity.manifest_checksum(manifest)
     (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -141,14 +144,40 @@ def test_every_file_is_guarded(bundle, name):
     [
         ({"format_version": 2}, "format version 2, this reader knows up to 1"),
         ({"kind": "dataset"}, "not the manifest"),
-        ({"sha256": {"../../etc/passwd": "0"}}, "must list the checksums"),
+        ({"threshold": 0.9}, "was altered"),
+        ({"limits": {}}, "was altered"),
+        ({"limits": None}, "lacks limits"),
     ],
 )
 def test_manifests_that_are_refused(bundle, change, sentence):
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    (bundle / "manifest.json").write_text(json.dumps(manifest | change))
+    manifest = json.loads((bundle / "manifest.json").read_text()) | change
+    kept = {key: value for key, value in manifest.items() if value is not None}
+    (bundle / "manifest.json").write_text(json.dumps(kept))
     with pytest.raises(BundleError, match=sentence):
         verify(bundle)
+
+
+@pytest.mark.parametrize("threshold", [99.0, float("nan"), -0.1, "0.5", None, True])
+def test_a_threshold_that_cannot_be_is_refused(bundle, threshold):
+    resign(bundle, threshold=threshold)
+    with pytest.raises(BundleError, match="no threshold between 0 and 1"):
+        verify(bundle)
+
+
+def test_files_outside_the_bundle_are_refused(bundle):
+    manifest = json.loads((bundle / "manifest.json").read_text()) | {"sha256": {"../../etc/passwd": "0"}}
+    manifest["manifest_sha256"] = parity.manifest_checksum(manifest)
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="must list the checksums"):
+        verify(bundle)
+
+
+def test_a_terminal_without_greek_letters(int8_bundle):
+    script = int8_bundle / "device_parity.py"
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run([sys.executable, script], capture_output=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert b"parity: passed" in done.stdout
 
 
 def test_a_pickle_in_the_parity_set_is_not_executed(bundle):
