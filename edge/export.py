@@ -67,13 +67,15 @@ def export_bundle(
     seed: int = 0,
     force: bool = False,
     refused: Callable[[Converted, list[str]], None] = lambda candidate, failures: None,
+    tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Write a bundle that passed the gate; return its manifest.
 
     The gate compares the converted model with the trained one on the validation and test folds. int8 takes its
     ranges from class-balanced beats of the training folds, never from those.
 
-    ``refused`` hears of each int8 candidate that failed before one with more layers in float is tried.
+    ``refused`` hears of each int8 candidate that failed before one with more layers in float is tried; ``tick`` of
+    the ECGs that the gate has judged and will judge.
 
     Raises
     ------
@@ -91,7 +93,7 @@ def export_bundle(
     expected = omi_probability(predict_logits(model.model, dataset.beats[judged]))
     calibration_inputs = model_input(dataset.beats[calibration])[..., None]
     for candidate in convert(model.model, quantization, calibration_inputs):
-        exported = _run(candidate.content, dataset.beats[judged])
+        exported = _run(candidate.content, dataset.beats[judged], tick)
         result = compare(expected, exported, omi[judged], model.threshold)
         failures = exceeded(result, LIMITS[quantization])
         if not failures:
@@ -168,6 +170,10 @@ def _balanced(rows: np.ndarray, omi: np.ndarray, count: int, rng: np.random.Gene
     return np.sort(np.concatenate([positive, negative]))
 
 
-def _run(content: bytes, beats: np.ndarray) -> np.ndarray:
+def _run(content: bytes, beats: np.ndarray, tick: Callable[[int, int], None] = lambda done, total: None) -> np.ndarray:
     network = Network(content, threads=2)
-    return np.array([network.probability(model_input(beat)) for beat in beats])
+    probability = np.empty(len(beats))
+    for i, beat in enumerate(beats):
+        probability[i] = network.probability(model_input(beat))
+        tick(i + 1, len(beats))
+    return probability

@@ -292,10 +292,11 @@ def export_tflite(model: Path, out: Path, dataset: Path, quantize: Any, seed: in
     def more_in_float(candidate: Any, failures: list[str]) -> None:
         click.echo(f"int8 with {', '.join(candidate.float_layers)} in float: {'; '.join(failures)}", err=True)
 
+    folder = load_model_folder(model)
+    options = {"quantization": quantize, "seed": seed, "force": force, "refused": more_in_float}
     try:
-        manifest = export_bundle(
-            load_model_folder(model), data, out, quantization=quantize, seed=seed, force=force, refused=more_in_float
-        )
+        with progress("judging") as tick:
+            manifest = export_bundle(folder, data, out, **options, tick=tick)
     except ParityError as error:
         fail(f"{error}; no bundle was written", CHECK_FAILED)
     size = (out / "model.tflite").stat().st_size / 1e6
