@@ -64,7 +64,7 @@ def prepare_records(
             tick(writer.count + writer.rejections, len(rows))
         if writer.count == 0:
             raise InputError(
-                f"none of the {len(rows)} recordings of {labels} was accepted; the first was refused because {result}",
+                f"none of the {len(rows)} recordings of {labels} was accepted; the first was refused because {first}",
                 "empty",
             )
         return writer.finish(
