@@ -98,7 +98,7 @@ def test_a_bad_recording_is_listed_and_stops_nothing(records, tmp_path):
 
 def test_no_accepted_recording_leaves_nothing(tmp_path):
     (tmp_path / "labels.csv").write_text("record,patient_id,omi\na,p,0\nb,q,1\n")
-    with pytest.raises(InputError, match="none of the 2 recordings.*because a not found"):
+    with pytest.raises(InputError, match=r"none of the 2 recordings.*because a not found"):
         prepare_records(tmp_path, tmp_path / "labels.csv", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
 
