@@ -47,12 +47,16 @@ def assign_folds(omi: np.ndarray, patient_id: np.ndarray, folds: int = FOLDS, se
     -------
     (n,) int array of 0 .. folds − 1; the same seed gives the same folds.
     """
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    # The patients are shuffled here and not by scikit-learn, whose own shuffle spoils the stratification in older
+    # versions and gives other folds in newer ones.
+    _, patient = np.unique(patient_id, return_inverse=True)
+    patient = np.random.default_rng(seed).permutation(patient.max() + 1)[patient]
+    splitter = StratifiedGroupKFold(folds)
     fold = np.full(len(omi), -1)
     with warnings.catch_warnings():
         # scikit-learn counts ECGs, not patients; most_folds has made sure that the split is possible.
         warnings.filterwarnings("ignore", message="The least populated class in y")
-        for number, (_, held_out) in enumerate(splitter.split(omi, omi, patient_id)):
+        for number, (_, held_out) in enumerate(splitter.split(omi, omi, patient)):
             fold[held_out] = number
     return fold
 

@@ -108,7 +108,11 @@ def _load_fold(folder: Path) -> FoldResult:
 
 def _read_csv(path: Path, kinds: dict[str, type]) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={})
+        # Only an epoch without a batch has an empty cell, its training loss; "NA" is a name like others.
+        missing_loss = {"loss": [""]}
+        table = pd.read_csv(
+            path, dtype=kinds, keep_default_na=False, na_values=missing_loss, float_precision="round_trip"
+        )
     except FileNotFoundError:
         raise InputError(f"{path} not found; train this fold again", "not_found") from None
     except (OSError, ValueError) as error:
