@@ -108,11 +108,14 @@ def _load_fold(folder: Path) -> FoldResult:
 
 def _read_csv(path: Path, kinds: dict[str, type]) -> pd.DataFrame:
     try:
-        # Only an epoch without a batch has an empty cell, its training loss; "NA" is a name like others.
-        missing_loss = {"loss": [""]}
-        table = pd.read_csv(
-            path, dtype=kinds, keep_default_na=False, na_values=missing_loss, float_precision="round_trip"
-        )
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        for column in table.columns:
+            kind = kinds.get(column, float)
+            if kind is float:
+                # Python reads back the very number that was written; pandas' own parser may not.
+                table[column] = [float(cell) if cell else float("nan") for cell in table[column]]
+            elif kind is int:
+                table[column] = table[column].astype(int)
     except FileNotFoundError:
         raise InputError(f"{path} not found; train this fold again", "not_found") from None
     except (OSError, ValueError) as error:

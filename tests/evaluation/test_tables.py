@@ -170,4 +170,6 @@ def test_formatting_survives_csv(tmp_path):
     """The command line may read its own tables back."""
     table = table5(splits(), 0.5, 10, 0, simulated=True)
     table.to_csv(tmp_path / "table5.csv", index=False)
-    assert format_table5(pd.read_csv(tmp_path / "table5.csv", float_precision="round_trip")) == format_table5(table)
+    assert format_table5(
+        pd.read_csv(tmp_path / "table5.csv", converters=dict.fromkeys(table.columns[1:-1], float))
+    ) == format_table5(table)
