@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import keras
 
 # Initial learning rates of the paper, section II.B.
-LEARNING_RATES = {"ecg-smart-net": 1e-5}
+LEARNING_RATES = {"ecg-smart-net": 1e-5, "temporal-resnet18": 1e-5, "resnet18": 1e-5, "mayo-alvd": 1e-4}
+NETWORKS = tuple(LEARNING_RATES)
+RANDOM_FOREST = "random-forest"
+MODELS = (*NETWORKS, RANDOM_FOREST)
+
+Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
-def build(name: str) -> keras.Model:
-    """A new model of one of the names in :data:`LEARNING_RATES`, random weights from Keras' global seed."""
+def build(name: str, precision: Precision = "float32") -> keras.Model:
+    """A new network of one of the names in :data:`NETWORKS`, random weights from Keras' global seed.
+
+    With a mixed ``precision``, layers compute in 16 bits and keep float32 variables: the weights fit a network of
+    any other precision. The logits are float32 in all of them.
+    """
+    import keras
+
     from omi_keras.models.ecg_smart_net import ecg_smart_net
+    from omi_keras.models.mayo_alvd import mayo_alvd
+    from omi_keras.models.resnet18 import resnet18, temporal_resnet18
 
-    builders = {"ecg-smart-net": ecg_smart_net}
-    return builders[name]()
+    builders = {
+        "ecg-smart-net": ecg_smart_net,
+        "temporal-resnet18": temporal_resnet18,
+        "resnet18": resnet18,
+        "mayo-alvd": mayo_alvd,
+    }
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return builders[name]()
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -3,10 +3,14 @@
 Three differences between the frameworks matter and are settled in this file. Padding is explicit, because
 "same" with stride 2 pads one sample fewer on the left than PyTorch does. Batch normalisation uses PyTorch's
 epsilon and running average. Initial weights are PyTorch's defaults: uniform in ±1/√fan_in.
+
+A layer's name is its PyTorch module's name with ``.`` written ``_`` (``layer2_0_conv1`` is ``layer2.0.conv1``), so
+:mod:`omi_keras.models.torch_weights` needs no table.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -20,6 +24,17 @@ def torch_uniform(seed: int | None = None) -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
 
 
+def torchvision_normal() -> keras.initializers.Initializer:
+    """torchvision's choice for the convolutions of a ResNet: Kaiming normal, √(2/fan_out)."""
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+
+
+def torch_bias(fan_in: int) -> keras.initializers.Initializer:
+    """PyTorch's default for biases: uniform in ±1/√fan_in."""
+    bound = fan_in**-0.5
+    return keras.initializers.RandomUniform(-bound, bound)
+
+
 def conv_bn(
     x: Any,
     filters: int,
@@ -29,8 +44,10 @@ def conv_bn(
     bn: str,
     stride: tuple[int, int] = (1, 1),
     padding: tuple[int, int] = (0, 0),
+    bias: bool = False,
+    initializer: keras.initializers.Initializer | None = None,
 ) -> Any:
-    """Zero-pad, convolve without bias, normalise over the batch.
+    """Zero-pad, convolve, normalise over the batch.
 
     Parameters
     ----------
@@ -39,7 +56,11 @@ def conv_bn(
     kernel, stride, padding
         (leads, time), as the paper's Table 1 and 2 write them; ``padding`` is on both sides of an axis.
     conv, bn
-        Names of the two layers: PyTorch's module names with ``.`` written ``_``.
+        Names of the two layers.
+    bias
+        Whether the convolution has a bias.
+    initializer
+        Of the kernel; PyTorch's default when None.
     """
     if padding != (0, 0):
         x = keras.layers.ZeroPadding2D(padding, data_format="channels_last", name=f"{conv}_pad")(x)
@@ -48,12 +69,22 @@ def conv_bn(
         kernel,
         strides=stride,
         padding="valid",
-        use_bias=False,
+        use_bias=bias,
         data_format="channels_last",
-        kernel_initializer=torch_uniform(),
+        kernel_initializer=initializer or torch_uniform(),
+        bias_initializer=torch_bias(math.prod(kernel) * x.shape[-1]),
         name=conv,
     )(x)
     return keras.layers.BatchNormalization(**BATCH_NORM, name=bn)(x)
+
+
+def max_pool(
+    x: Any, kernel: tuple[int, int], stride: tuple[int, int], *, name: str, padding: tuple[int, int] = (0, 0)
+) -> Any:
+    """Zero-pad, take maxima. Only after a ReLU, where zeros equal PyTorch's padding with −∞."""
+    if padding != (0, 0):
+        x = keras.layers.ZeroPadding2D(padding, data_format="channels_last", name=f"{name}_pad")(x)
+    return keras.layers.MaxPooling2D(kernel, stride, padding="valid", data_format="channels_last", name=name)(x)
 
 
 def relu(x: Any, name: str) -> Any:
@@ -61,13 +92,19 @@ def relu(x: Any, name: str) -> Any:
     return keras.layers.ReLU(name=name)(x)
 
 
-def logits(x: Any, classes: int, name: str) -> Any:
-    """Linear read-out, PyTorch's initial weights and bias, float32 under any precision policy."""
-    bound = float(x.shape[-1]) ** -0.5
+def average_pool(x: Any) -> Any:
+    """Mean over leads and time."""
+    return keras.layers.GlobalAveragePooling2D(data_format="channels_last", name="avgpool")(x)
+
+
+def dense(x: Any, units: int, name: str, dtype: str | None = None) -> Any:
+    """Linear layer with bias."""
+    fan_in = int(x.shape[-1])
     return keras.layers.Dense(
-        classes,
-        kernel_initializer=torch_uniform(),
-        bias_initializer=keras.initializers.RandomUniform(-bound, bound),
-        dtype="float32",
-        name=name,
+        units, kernel_initializer=torch_uniform(), bias_initializer=torch_bias(fan_in), dtype=dtype, name=name
     )(x)
+
+
+def logits(x: Any, name: str) -> Any:
+    """Linear read-out (batch, 2): no OMI, OMI; float32 under any precision policy."""
+    return dense(x, 2, name, dtype="float32")

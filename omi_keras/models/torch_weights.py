@@ -25,7 +25,7 @@ def load_torch_parameters(model: keras.Model, parameters: Mapping[str, np.ndarra
     Parameters
     ----------
     model
-        A model of this package: its layer names are PyTorch's module names with ``.`` written ``_``.
+        A network of this package.
     parameters
         ``{"layer1.0.conv1.weight": array, ...}``; convolution (out, in, leads, time), linear (out, in).
         ``num_batches_tracked`` is ignored.
@@ -35,22 +35,30 @@ def load_torch_parameters(model: keras.Model, parameters: Mapping[str, np.ndarra
     InputError
         When parameters are missing, unexpected or of another shape; all of them are listed.
     """
-    targets = _targets(model)
+    targets = torch_names(model)
     given = {name: np.asarray(value) for name, value in parameters.items() if not name.endswith("num_batches_tracked")}
-    wrong = [f"missing {name}" for name in sorted(targets.keys() - given.keys())]
-    wrong += [f"unexpected {name}" for name in sorted(given.keys() - targets.keys())]
+    wrong = {
+        "missing": [name for name in targets if name not in given],
+        "unexpected": [name for name in given if name not in targets],
+        "of another shape": [],
+        "not finite": [],
+    }
     values = {}
     for name in targets.keys() & given.keys():
         values[name] = _to_keras(given[name])
-        if values[name].shape != tuple(targets[name].shape):
-            wrong.append(f"{name} has shape {given[name].shape}")
-    if wrong:
-        raise InputError(f"parameters do not fit {model.name}: {'; '.join(wrong)}", "wrong_parameters")
+        expected = _torch_shape(targets[name])
+        if given[name].shape != expected:
+            wrong["of another shape"].append(f"{name} {given[name].shape} instead of {expected}")
+        elif not np.isfinite(values[name]).all():
+            wrong["not finite"].append(name)
+    if any(wrong.values()):
+        listed = "; ".join(f"{what}: {', '.join(sorted(names))}" for what, names in wrong.items() if names)
+        raise InputError(f"parameters do not fit {model.name}: {listed}", "wrong_parameters")
     for name, variable in targets.items():
         variable.assign(values[name])
 
 
-def _targets(model: keras.Model) -> dict[str, keras.Variable]:
+def torch_names(model: keras.Model) -> dict[str, keras.Variable]:
     """{PyTorch parameter name: Keras variable} for every weight of the model."""
     targets = {}
     for layer in model.layers:
@@ -66,13 +74,22 @@ def _targets(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def _torch_module(layer_name: str) -> str:
-    """``layer2_0_shortcut_1`` → ``layer2.0.shortcut.1``: every underscore in a layer name stands for a dot."""
-    return layer_name.replace("_", ".")
+    """``layer2_0_shortcut_1`` → ``layer2.0.shortcut.1``, ``temporal1_conv`` as it is.
+
+    Only the residual layers are modules inside modules.
+    """
+    return layer_name.replace("_", ".") if layer_name.startswith("layer") else layer_name
 
 
 def _to_keras(value: np.ndarray) -> np.ndarray:
+    """Convolution (out, in, leads, time) → (leads, time, in, out), linear (out, in) → (in, out), float32."""
     if value.ndim == 4:
-        return value.transpose(2, 3, 1, 0)
-    if value.ndim == 2:
-        return value.T
-    return value
+        value = value.transpose(2, 3, 1, 0)
+    elif value.ndim == 2:
+        value = value.T
+    return value.astype(np.float32)
+
+
+def _torch_shape(variable: keras.Variable) -> tuple[int, ...]:
+    shape = tuple(variable.shape)
+    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape[::-1]

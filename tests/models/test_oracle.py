@@ -1,4 +1,4 @@
-"""ECG-SMART-NET gives the numbers that PyTorch computed from the same parameters and beats."""
+"""The four networks give the numbers that PyTorch computed from the same parameters and beats."""
 
 import importlib.util
 
@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from omi_keras.models.ecg_smart_net import ecg_smart_net
+from omi_keras.models.catalogue import NETWORKS, build
 from omi_keras.models.torch_weights import load_torch_parameters
 from omi_keras.training.optimizer import TorchAdam
+
+PARAMETERS = {"ecg-smart-net": 6_991_682, "temporal-resnet18": 3_844_930, "resnet18": 11_171_266, "mayo-alvd": 135_378}
+# Fraction of the saliency map's maximum that 99.9 % of its values are within: float32 flips a few ReLUs of the deep
+# networks.
+SALIENCY = {"ecg-smart-net": 0.01, "temporal-resnet18": 0.01, "resnet18": 0.01, "mayo-alvd": 1e-5}
+
+pytestmark = pytest.mark.parametrize("name", NETWORKS)
 
 
 @pytest.fixture(scope="module")
@@ -20,20 +27,21 @@ def oracle(shared):
     return module
 
 
-@pytest.fixture(scope="module")
-def reference(oracle):
-    return oracle.load_reference("ecg_smart_net")
+@pytest.fixture
+def reference(oracle, name):
+    return oracle.load_reference(name.replace("-", "_"))
 
 
 @pytest.fixture
-def model(oracle):
-    model = ecg_smart_net()
-    load_torch_parameters(model, oracle.make_parameters(oracle.load_spec("ecg_smart_net")))
+def model(oracle, name):
+    model = build(name)
+    load_torch_parameters(model, oracle.make_parameters(oracle.load_spec(name.replace("-", "_"))))
     return model
 
 
-def test_parameter_count(model, reference):
-    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == reference["n_parameters"]
+def test_parameter_count(model, reference, name):
+    count = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+    assert count == reference["n_parameters"] == PARAMETERS[name]
 
 
 def test_logits(model, oracle, reference):
@@ -41,7 +49,7 @@ def test_logits(model, oracle, reference):
     assert np.abs(logits - reference["logits"]).max() <= 2e-5 * np.abs(reference["logits"]).max()
 
 
-def test_saliency(model, oracle, reference):
+def test_saliency(model, oracle, reference, name):
     x = tf.constant(oracle.make_inputs()[..., None])
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -49,8 +57,7 @@ def test_saliency(model, oracle, reference):
     found = np.abs(tape.gradient(omi_logit, x).numpy()[..., 0])
     expected = reference["saliency"]
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] >= 0.99998
-    # Float32 flips a few ReLUs, so single values may differ.
-    assert np.percentile(np.abs(found - expected), 99.9) <= 0.01 * expected.max()
+    assert np.percentile(np.abs(found - expected), 99.9) <= SALIENCY[name] * expected.max()
 
 
 def test_five_training_losses(model, oracle, reference):
