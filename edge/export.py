@@ -16,8 +16,9 @@ from edge.convert import Converted, Quantization, convert
 from edge.parity import BundleError, Network, compare, exceeded
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
 from omi_keras.data.dataset import Dataset
+from omi_keras.data.folds import FEWEST_FOLDS, assign_folds, most_folds
+from omi_keras.models.catalogue import NETWORKS
 from omi_keras.models.folder import INPUT_CONTRACT, ModelFolder
-from omi_keras.models.inference import omi_probability, predict_logits
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.model_input import model_input
 
@@ -36,14 +37,25 @@ class ParityError(RuntimeError):
     """The converted model is not close enough to the trained one."""
 
 
-def gate_rows(model: ModelFolder, dataset: Dataset) -> dict[str, np.ndarray]:
-    """Rows of ``dataset`` by what the model used them for: ``training``, ``validation``, ``test``.
+def gate_rows(model: ModelFolder, dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
+    """Rows of ``dataset`` that calibrate (``training``) and that are judged (``validation``, ``test``).
+
+    A model that was trained here calibrates on its training folds. What an imported one was trained on is not known:
+    it calibrates on one of three patient-grouped folds, and the two others are judged.
 
     Raises
     ------
     InputError
-        When the dataset is not the one that the model was trained on.
+        When the dataset is not the one that the model was trained on, or the model is no network.
     """
+    if model.info["model"] not in NETWORKS:
+        raise InputError(f"{model.path} is a {model.info['model']}, and only networks become bundles", "no_network")
+    if model.folds is None:
+        rows = dataset.labelled()
+        ecgs = dataset.ecgs.iloc[rows]
+        omi, patient_id = ecgs["omi"].to_numpy(int), ecgs["patient_id"].to_numpy(str)
+        fold = assign_folds(omi, patient_id, most_folds(omi, patient_id, FEWEST_FOLDS), seed)
+        return {part: rows[fold == number] for number, part in enumerate(("training", "validation", "test"))}
     trained_on = model.info["provenance"]["dataset_sha256"]
     if dataset.fingerprint() != trained_on:
         raise InputError(
@@ -85,12 +97,12 @@ def export_bundle(
         When a limit is exceeded; nothing is written, and the worst ECGs are named.
     """
     refuse_existing(out, "manifest.json", force)
-    rows = gate_rows(model, dataset)
+    rows = gate_rows(model, dataset, seed)
     omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)
     rng = np.random.default_rng(seed)
     calibration = _balanced(rows["training"], omi, CALIBRATION_BEATS, rng)
     judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
-    expected = omi_probability(predict_logits(model.model, dataset.beats[judged]))
+    expected = model.probability(dataset.beats[judged])
     calibration_inputs = model_input(dataset.beats[calibration])[..., None]
     for candidate in convert(model.model, quantization, calibration_inputs):
         exported = _run(candidate.content, dataset.beats[judged], tick)
@@ -127,7 +139,7 @@ def export_bundle(
         "calibration": ecg_ids[calibration].tolist() if quantization == "int8" else [],
         "metrics": model.info["metrics"],
         "provenance": {
-            "model_sha256": sha256(model.path / "model.keras"),
+            "model_sha256": sha256(model.weights),
             "dataset_sha256": dataset.fingerprint(),
             "seed": seed,
             "versions": versions(),
@@ -150,12 +162,12 @@ def check_bundle(bundle: Path, model: ModelFolder, dataset: Dataset) -> dict[str
         manifest = verify(bundle)
     except BundleError as error:
         raise ParityError(str(error)) from None
-    rows = gate_rows(model, dataset)
+    rows = gate_rows(model, dataset, manifest["provenance"]["seed"])
     judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
-    if manifest["provenance"]["model_sha256"] != sha256(model.path / "model.keras"):
+    if manifest["provenance"]["model_sha256"] != sha256(model.weights):
         raise InputError(f"{bundle} was not exported from {model.path}; give its own model", "other_model")
     omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)[judged]
-    expected = omi_probability(predict_logits(model.model, dataset.beats[judged]))
+    expected = model.probability(dataset.beats[judged])
     found = _run((bundle / "model.tflite").read_bytes(), dataset.beats[judged])
     result = compare(expected, found, omi, float(manifest["threshold"]))
     failures = exceeded(result, manifest["limits"])

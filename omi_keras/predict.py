@@ -10,7 +10,7 @@ from omi_keras.signal.errors import InputError
 
 
 def open_detector(path: Path) -> Callable[[Path], Detection]:
-    """A function from ECG file to :class:`edge.Detection`, for a bundle (LiteRT) or a model folder (Keras).
+    """A function from ECG file to :class:`edge.Detection`, for a bundle (LiteRT) or a model folder.
 
     Raises
     ------
@@ -20,18 +20,14 @@ def open_detector(path: Path) -> Callable[[Path], Detection]:
     if (path / "manifest.json").is_file():
         return Detector(path).detect_file
     if (path / "model.json").is_file():
-        return _keras_detector(path)
+        return _model_detector(path)
     raise InputError(f"{path} is neither a bundle (manifest.json) nor a model folder (model.json)", "not_found")
 
 
-def _keras_detector(path: Path) -> Callable[[Path], Detection]:
+def _model_detector(path: Path) -> Callable[[Path], Detection]:
     import time
 
-    from omi_keras.models.backend import load_backend
-
-    load_backend()
     from omi_keras.models.folder import load_model_folder
-    from omi_keras.models.inference import omi_probability, predict_logits
     from omi_keras.signal.median_beat import median_beat
     from omi_keras.signal.readers import read_record
 
@@ -41,7 +37,7 @@ def _keras_detector(path: Path) -> Callable[[Path], Detection]:
         start = time.perf_counter()
         found = median_beat(read_record(file))
         ready = time.perf_counter()
-        probability = float(omi_probability(predict_logits(folder.model, found.beat[None]))[0])
+        probability = float(folder.probability(found.beat[None])[0])
         timings = {"signal": 1e3 * (ready - start), "network": 1e3 * (time.perf_counter() - ready)}
         return Detection(probability, probability >= folder.threshold, folder.threshold, found.flags, timings)
 

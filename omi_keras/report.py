@@ -49,8 +49,10 @@ def write_report(paths: list[Path], out: Path, *, seed: int = 0, force: bool = F
         (folder / "figures").mkdir()
         for name, table in tables.items():
             write_bytes(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
-        histories = {run.model: [result.history for result in run.results] for run in runs}
-        save_figure(figure5(histories, simulated), folder / "figures" / "figure5.png")
+        # A random forest has no epochs to draw.
+        histories = {run.model: [result.history for result in run.results] for run in runs if run.has_epochs}
+        if histories:
+            save_figure(figure5(histories, simulated), folder / "figures" / "figure5.png")
         curves = {name: (split["omi"], split["probability"]) for name, split in splits.items()}
         save_figure(figure6(curves, threshold, simulated), folder / "figures" / "figure6.png")
         content = {

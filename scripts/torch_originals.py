@@ -71,7 +71,9 @@ class MayoALVD(nn.Module):
         super().__init__()
         channels = 1
         self.pools = (2, 2, 4, 2, 2, 4)
-        for number, (filters, size) in enumerate(zip((16, 16, 32, 32, 64, 64), (5, 5, 5, 3, 3, 3)), start=1):
+        for number, (filters, size) in enumerate(
+            zip((16, 16, 32, 32, 64, 64), (5, 5, 5, 3, 3, 3), strict=True), start=1
+        ):
             setattr(self, f"temporal{number}_conv", nn.Conv2d(channels, filters, (1, size), padding=(0, size // 2)))
             setattr(self, f"temporal{number}_bn", nn.BatchNorm2d(filters))
             channels = filters

@@ -1,9 +1,10 @@
 """A model folder: weights, what they are, what goes in and comes out, and how well it did.
 
     model/
-      model.keras  weights
+      model.keras  weights of a network, or model.skops: a random forest
       model.json   architecture, input contract, threshold, metrics, provenance
-      folds.csv    ecg_id, patient_id, fold: which ECGs it was trained, validated and tested on
+      folds.csv    ecg_id, patient_id, fold: which ECGs it was trained, validated and tested on; an imported
+                   model has none
 
 Only weights are read from ``model.keras``: the architecture is built by this package from its name, so a model
 file cannot bring code.
@@ -15,15 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from omi_keras.data.artifacts import read_json, sha256, versions, write_json
-from omi_keras.models.catalogue import LEARNING_RATES, build
+from omi_keras.models.backend import load_backend
+from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.record import LEADS, SAMPLING_RATE
 
 if TYPE_CHECKING:
     import keras
+
+    from omi_keras.models.random_forest import RandomForest
 
 FORMAT_VERSION = 1
 FIELDS = {
@@ -31,12 +36,11 @@ FIELDS = {
     "simulated": bool,
     "threshold": float,
     "metrics": dict,
-    "validation_fold": int,
-    "test_fold": int,
-    "provenance.dataset_sha256": dict,
+    "provenance": dict,
     "sha256": dict,
 }
-FILES = ("model.keras", "folds.csv")
+# What a model that was trained here has besides.
+TRAINED_FIELDS = {"validation_fold": int, "test_fold": int, "provenance.dataset_sha256": dict}
 INPUT_CONTRACT: dict[str, Any] = {
     "shape": [12, 400, 1],
     "dtype": "float32",
@@ -50,17 +54,37 @@ INPUT_CONTRACT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A trained model and what belongs to it."""
+    """A trained model and what belongs to it; ``folds`` is None when it was trained elsewhere."""
 
     path: Path
-    model: keras.Model
+    model: keras.Model | RandomForest
     info: dict[str, Any]
-    folds: pd.DataFrame
+    folds: pd.DataFrame | None
 
     @property
     def threshold(self) -> float:
         """Operating point: OMI when P(OMI) ≥ threshold."""
         return float(self.info["threshold"])
+
+    @property
+    def weights(self) -> Path:
+        """The file that holds the model."""
+        return self.path / weights_name(self.info["model"])
+
+    def probability(self, beats: np.ndarray) -> np.ndarray:
+        """P(OMI) of median beats (n, 12, 600) in mV, (n,) float64."""
+        if self.info["model"] == RANDOM_FOREST:
+            from omi_keras.signal.features import beat_features
+
+            return self.model.probability(beat_features(beats))
+        from omi_keras.models.inference import omi_probability, predict_logits
+
+        return omi_probability(predict_logits(self.model, beats))
+
+
+def weights_name(model: str) -> str:
+    """``model.keras`` for a network, ``model.skops`` for a random forest."""
+    return "model.skops" if model == RANDOM_FOREST else "model.keras"
 
 
 def load_weights(name: str, path: Path) -> keras.Model:
@@ -83,7 +107,7 @@ def load_weights(name: str, path: Path) -> keras.Model:
 
 
 def write_model_info(folder: Path, info: dict[str, Any]) -> None:
-    """Write ``model.json`` beside ``model.keras`` in a folder that is being made."""
+    """Write ``model.json`` beside the other files of a folder that is being made."""
     write_json(
         folder / "model.json",
         {
@@ -92,7 +116,7 @@ def write_model_info(folder: Path, info: dict[str, Any]) -> None:
             **info,
             "input": INPUT_CONTRACT,
             "versions": versions(),
-            "sha256": {name: sha256(folder / name) for name in FILES},
+            "sha256": {file.name: sha256(file) for file in sorted(folder.iterdir())},
         },
     )
 
@@ -106,12 +130,24 @@ def load_model_folder(path: Path) -> ModelFolder:
         When something is missing, altered, or of a newer format version.
     """
     info = read_json(path / "model.json", "a model folder", FORMAT_VERSION, FIELDS)
-    for name in FILES:
-        if not (path / name).is_file() or sha256(path / name) != info["sha256"].get(name):
-            raise InputError(f"{path / name} is missing or was altered; select the model again", "altered")
-    if info.get("model") not in LEARNING_RATES:
-        raise InputError(f"{path / 'model.json'}: unknown model {info.get('model')!r}", "unknown_model")
-    folds = pd.read_csv(
-        path / "folds.csv", dtype={"ecg_id": str, "patient_id": str, "fold": int}, keep_default_na=False
-    )
-    return ModelFolder(path, load_weights(info["model"], path / "model.keras"), info, folds)
+    name, sums = info["model"], info["sha256"]
+    if name not in MODELS:
+        raise InputError(f"{path / 'model.json'}: unknown model {name!r}", "unknown_model")
+    for file in {weights_name(name), *sums}:
+        if Path(file).name != file or not (path / file).is_file() or sha256(path / file) != sums.get(file):
+            raise InputError(f"{path / file} is missing or was altered; make the model folder again", "altered")
+    folds = None
+    if "folds.csv" in sums:
+        read_json(path / "model.json", "a model folder", FORMAT_VERSION, TRAINED_FIELDS)
+        kinds = {"ecg_id": str, "patient_id": str, "fold": int}
+        folds = pd.read_csv(path / "folds.csv", dtype=kinds, keep_default_na=False)
+    return ModelFolder(path, _load(name, path / weights_name(name)), info, folds)
+
+
+def _load(name: str, path: Path) -> keras.Model | RandomForest:
+    if name == RANDOM_FOREST:
+        from omi_keras.models.random_forest import load_forest
+
+        return load_forest(path)
+    load_backend()
+    return load_weights(name, path)

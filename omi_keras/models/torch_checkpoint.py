@@ -92,6 +92,6 @@ def _state_dict(content: Any) -> Mapping[Any, Any] | None:
 
 def _unreadable(path: Path) -> InputError:
     return InputError(
-        f"{path} is not a PyTorch checkpoint or is damaged; give the file that torch.save(model.state_dict(), ...) wrote",
+        f"{path} is not a PyTorch checkpoint, or is damaged; give what torch.save(model.state_dict(), ...) wrote",
         "unreadable",
     )

@@ -90,6 +90,11 @@ def _to_keras(value: np.ndarray) -> np.ndarray:
     return value.astype(np.float32)
 
 
+def to_torch(value: np.ndarray) -> np.ndarray:
+    """The way back: (leads, time, in, out) → (out, in, leads, time), (in, out) → (out, in)."""
+    return value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
+
+
 def _torch_shape(variable: keras.Variable) -> tuple[int, ...]:
     shape = tuple(variable.shape)
     return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape[::-1]

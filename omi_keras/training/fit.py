@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from omi_keras.data.batches import Balance, epoch_batches, tf_batches
+from omi_keras.data.batches import epoch_batches, tf_batches
 from omi_keras.evaluation.metrics import ranking_metrics
 from omi_keras.models.catalogue import build
+from omi_keras.models.imagenet import start_from_imagenet
 from omi_keras.models.inference import cross_entropy, omi_probability, predict_logits
 from omi_keras.signal.errors import InputError
 from omi_keras.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from omi_keras.training.optimizer import TorchAdam
+from omi_keras.training.protocol import Protocol
 from omi_keras.training.schedule import Schedule
 
 EpochDone = Callable[[dict[str, float]], None]
 StepDone = Callable[[int, int], None]  # step, steps of this epoch
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What decides a fold's training besides its data."""
-
-    model: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    balance: Balance
-    seed: int
 
 
 def fit_fold(
@@ -43,6 +32,7 @@ def fit_fold(
     validation: np.ndarray,
     checkpoint: Path,
     *,
+    start: Mapping[str, np.ndarray] | None = None,
     epoch_done: EpochDone = lambda row: None,
     step_done: StepDone = lambda step, steps: None,
 ) -> tuple[keras.Model, Progress]:
@@ -56,6 +46,8 @@ def fit_fold(
         Rows of the two parts.
     checkpoint
         File written after each epoch.
+    start
+        ImageNet parameters that a ResNet-18 starts from.
     epoch_done, step_done
         Called with the epoch's row of ``history.csv``, and after each step.
 
@@ -65,7 +57,9 @@ def fit_fold(
     """
     # Weights, and nothing else, come from this seed: batches have their own generator.
     keras.utils.set_random_seed(int(np.random.SeedSequence([protocol.seed, fold]).generate_state(1)[0]))
-    model = build(protocol.model)
+    model = build(protocol.model, "mixed_float16" if protocol.mixed_precision else "float32")
+    if start is not None:
+        start_from_imagenet(model, start)
     # XLA would compile every new batch size anew, and the paper's balancing makes batches of many sizes.
     model.compile(
         TorchAdam(protocol.learning_rate),
@@ -101,8 +95,8 @@ def fit_fold(
             progress.best_weights = [np.array(weight) for weight in model.get_weights()]
         save_checkpoint(checkpoint, model, progress)
         epoch_done(row)
-    # A fresh model has no optimizer, whose slots would make the saved file three times as large.
-    best = build(protocol.model)
+    # A fresh model has no optimizer, whose slots would make the saved file three times as large, and is in float32.
+    best = build(protocol.model, "float32")
     best.set_weights(progress.best_weights)
     return best, progress
 

@@ -3,7 +3,8 @@
 run/
   config.json  model, protocol, dataset, seed, versions
   folds.csv    ecg_id, patient_id, fold
-  fold-00/ …   model.keras, history.csv, predictions.csv, metrics.json
+  fold-00/ …   model.keras, history.csv, predictions.csv, metrics.json; of a random forest model.skops and
+               importances.csv
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from omi_keras.data.artifacts import read_json
+from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.signal.errors import InputError
 
 FORMAT_VERSION = 1
@@ -60,6 +62,11 @@ class Run:
     def model(self) -> str:
         """Name of the model that was trained."""
         return str(self.config["model"])
+
+    @property
+    def has_epochs(self) -> bool:
+        """Whether ``history.csv`` counts epochs (networks) and not candidates (random forest)."""
+        return self.model != RANDOM_FOREST
 
     @property
     def simulated(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from omi_keras.data.artifacts import new_folder
 from omi_keras.data.folds import rotation
-from omi_keras.models.folder import write_model_info
+from omi_keras.models.folder import weights_name, write_model_info
 from omi_keras.training.run import load_run
 
 
@@ -35,7 +35,8 @@ def select_model(
         "provenance": run.config,
     }
     with new_folder(out, "model.json", force=force) as folder:
-        shutil.copyfile(best.path / "model.keras", folder / "model.keras")
+        weights = weights_name(run.model)
+        shutil.copyfile(best.path / weights, folder / weights)
         shutil.copyfile(run.path / "folds.csv", folder / "folds.csv")
         write_model_info(folder, info)
     return {name: info[name] for name in ("model", "simulated", "fold", "selected_by", "threshold", "metrics")}

@@ -125,7 +125,11 @@ def test_every_parameter_that_does_not_fit_is_listed_and_none_is_loaded(model, p
     wrong["bn1.num_batches_tracked"] = np.array(5)
     with pytest.raises(InputError) as error:
         load_torch_parameters(model, wrong)
-    for part in ("missing: bn1.weight", "unexpected: head.weight", "conv1.weight (64, 3, 7, 7) instead of (64, 1, 1, 7)"):
+    for part in (
+        "missing: bn1.weight",
+        "unexpected: head.weight",
+        "conv1.weight (64, 3, 7, 7) instead of (64, 1, 1, 7)",
+    ):
         assert part in str(error.value)
     assert "num_batches_tracked" not in str(error.value)
     for old, new in zip(before, model.get_weights(), strict=True):

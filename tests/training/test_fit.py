@@ -8,13 +8,14 @@ from omi_keras.data.batches import epoch_batches, tf_batches
 from omi_keras.data.dataset import load_dataset
 from omi_keras.models.inference import cross_entropy, omi_probability, predict_logits
 from omi_keras.training import fit
-from omi_keras.training.fit import Protocol, fit_fold
+from omi_keras.training.fit import fit_fold
+from omi_keras.training.protocol import Protocol
 from omi_keras.training.runtime import prepare_process
 
 PROTOCOL = Protocol("ecg-smart-net", epochs=2, batch_size=16, learning_rate=1e-4, balance="batch", seed=1)
 
 
-def tiny(name):
+def tiny(name, precision):
     """A network of the same input and output that trains in milliseconds."""
     beat = keras.Input((12, 400, 1), name="beat")
     x = keras.layers.Conv2D(4, (1, 9), strides=(1, 8), use_bias=False)(beat)

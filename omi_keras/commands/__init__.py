@@ -1,0 +1,1 @@
+"""The commands, by what they work on. Heavy imports stay inside them: TensorFlow takes seconds, --help must not."""

@@ -1,0 +1,87 @@
+"""Commands that make datasets: simulate, prepare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from omi_keras.commands.options import FOLDER, force_option, json_option, out_argument, seed_option
+from omi_keras.terminal import (
+    progress,
+    result,
+    watched,
+)
+
+
+@click.command()
+@out_argument
+@click.option("--ecgs", type=int, default=10893, show_default=True, help="Number of ECGs.")
+@click.option("--patients", type=int, default=7297, show_default=True, help="Number of patients.")
+@click.option("--prevalence", type=float, default=0.066, show_default=True, help="Fraction of patients with OMI.")
+@click.option(
+    "--as", "kind", type=click.Choice(["dataset", "records"]), default="dataset", show_default=True,
+    help="A dataset to train on, or WFDB recordings with labels.csv to prepare.",
+)  # fmt: skip
+@seed_option
+@force_option
+@json_option
+def simulate(
+    out: Path, ecgs: int, patients: int, prevalence: float, kind: str, seed: int, force: bool, as_json: bool
+) -> None:
+    """Simulate a cohort of chest-pain patients into folder OUT.
+
+    The default has the size and shape of the paper's Table 3.
+
+    \b
+    Example:
+      omi-keras simulate cohort/ --ecgs 2000 --patients 1400 --prevalence 0.2
+    """
+    from omi_keras.data.artifacts import new_folder, versions, write_json
+    from omi_keras.data.prepare import prepare_cohort
+    from omi_keras.simulate.cohort import simulate_cohort
+    from omi_keras.simulate.records import write_records
+
+    cohort = simulate_cohort(ecgs, patients, prevalence, seed)
+    config = {"ecgs": ecgs, "patients": patients, "prevalence": prevalence, "seed": seed}
+    with progress("simulating") as tick:
+        if kind == "records":
+            info = {"format_version": 1, "kind": "records", "simulated": True, "rejected": 0, "simulation": config}
+            with new_folder(out, "simulation.json", force=force) as folder:
+                info["ecgs"] = write_records(watched(cohort, tick, ecgs), folder)
+                write_json(folder / "simulation.json", info | {"versions": versions()})
+        else:
+            info = prepare_cohort(cohort, out, config=config, force=force, tick=tick)
+    result(info, as_json, f"{info['ecgs']} simulated ECGs in {out}, {info['rejected']} rejected")
+
+
+@click.command()
+@click.argument("records_dir", type=FOLDER)
+@out_argument
+@click.option("--labels", type=FOLDER, required=True, help="CSV with record, patient_id and the label column.")
+@click.option("--label-column", default="omi", show_default=True, help="Column with 0 and 1.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Parallel processes.")
+@force_option
+@json_option
+def prepare(
+    records_dir: Path, out: Path, labels: Path, label_column: str, jobs: int, force: bool, as_json: bool
+) -> None:
+    """Turn recordings in RECORDS_DIR into a dataset of median beats in folder OUT.
+
+    Reads WFDB. Recordings that cannot be used are listed in OUT/rejected.csv with a reason and stop nothing. A
+    record without a label is kept, and is not used to train or to judge.
+
+    \b
+    Example:
+      omi-keras prepare recordings/ --labels recordings/labels.csv dataset/
+    """
+    from omi_keras.data.prepare import prepare_records
+
+    with progress("preparing") as tick:
+        info = prepare_records(records_dir, labels, out, label_column=label_column, jobs=jobs, force=force, tick=tick)
+    text = [f"{info['ecgs']} ECGs of {info['patients']} patients in {out}, {info['omi']} with {label_column} = 1"]
+    if info["unlabelled"]:
+        text.append(f"{info['unlabelled']} of them have no label in column {label_column} and will not be used")
+    if info["rejected"]:
+        text.append(f"{info['rejected']} rejected, reasons in {out / 'rejected.csv'}")
+    result(info, as_json, "\n".join(text))

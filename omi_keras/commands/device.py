@@ -1,0 +1,162 @@
+"""Commands for devices: export-tflite, check-parity, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from omi_keras.commands.options import FOLDER, force_option, json_option, out_argument, seed_option
+from omi_keras.signal.errors import InputError
+from omi_keras.terminal import (
+    BAD_INPUT,
+    CHECK_FAILED,
+    fail,
+    parity_text,
+    progress,
+    result,
+)
+
+
+@click.command("export-tflite")
+@click.argument("model", type=FOLDER)
+@out_argument
+@click.option("--dataset", type=FOLDER, required=True, help="The dataset that the model was trained on.")
+@click.option(
+    "--quantize",
+    type=click.Choice(["float32", "float16", "dynamic", "int8"]),
+    default="int8",
+    show_default=True,
+)
+@seed_option
+@force_option
+@json_option
+def export_tflite(model: Path, out: Path, dataset: Path, quantize: Any, seed: int, force: bool, as_json: bool) -> None:
+    """Turn a MODEL folder into a bundle OUT for a device.
+
+    The bundle is written only if it passes the parity gate: its probabilities and decisions are those of the
+    trained model on the validation and test ECGs. Exit code 1 when it does not. int8 leaves more layers in float
+    when it has to; manifest.json says which.
+
+    \b
+    Example:
+      omi-keras export-tflite model/ bundle/ --dataset dataset/ --quantize int8
+    """
+    from omi_keras.data.artifacts import refuse_existing
+    from omi_keras.data.dataset import load_dataset
+    from omi_keras.models.backend import load_backend
+    from omi_keras.models.folder import load_model_folder
+
+    refuse_existing(out, "manifest.json", force)
+    data = load_dataset(dataset)
+    load_backend()
+    from edge.export import ParityError, export_bundle
+
+    def more_in_float(candidate: Any, failures: list[str]) -> None:
+        click.echo(f"int8 with {', '.join(candidate.float_layers)} in float: {'; '.join(failures)}", err=True)
+
+    folder = load_model_folder(model)
+    options = {"quantization": quantize, "seed": seed, "force": force, "refused": more_in_float}
+    try:
+        with progress("judging") as tick:
+            manifest = export_bundle(folder, data, out, **options, tick=tick)
+    except ParityError as error:
+        fail(f"{error}; no bundle was written", CHECK_FAILED)
+    size = (out / "model.tflite").stat().st_size / 1e6
+    kept = f", {', '.join(manifest['float_layers'])} in float" if manifest["float_layers"] else ""
+    result(
+        manifest,
+        as_json,
+        f"{quantize} bundle in {out}, {size:.2f} MB{kept}\n{parity_text(manifest['parity'], manifest['simulated'])}",
+    )
+
+
+@click.command("check-parity")
+@click.argument("bundle", type=FOLDER)
+@click.option("--dataset", type=FOLDER, help="Judge on this dataset too, with --model.")
+@click.option("--model", type=FOLDER, help="The model folder that the bundle was made from, with --dataset.")
+@json_option
+def check_parity(bundle: Path, dataset: Path | None, model: Path | None, as_json: bool) -> None:
+    """Prove that BUNDLE still computes what the trained model computed. Exit code 1 when it does not.
+
+    Replays the beats in the bundle; with --dataset and --model, the whole gate of the export again.
+
+    \b
+    Example:
+      omi-keras check-parity bundle/
+    """
+    from edge.parity import BundleError, replay
+
+    if (dataset is None) != (model is None):
+        raise click.UsageError("--dataset and --model go together")
+    if not (bundle / "manifest.json").is_file():
+        raise InputError(f"{bundle} is not a bundle: it has no manifest.json", "not_found")
+    try:
+        found = replay(bundle)
+    except BundleError as error:
+        fail(str(error), CHECK_FAILED)
+    seen = {"bundled": found["against_model"]}
+    if dataset and model:
+        from omi_keras.models.backend import load_backend
+
+        load_backend()
+        from edge.export import check_bundle
+        from omi_keras.data.dataset import load_dataset
+        from omi_keras.models.folder import load_model_folder
+
+        found["gate"] = check_bundle(bundle, load_model_folder(model), load_dataset(dataset))
+        found["failures"] += found["gate"]["failures"]
+        found["passed"] = not found["failures"]
+        seen["validation_and_test"] = found["gate"]
+    verdict = "parity: passed" if found["passed"] else "parity: failed"
+    result(found, as_json, "\n".join([parity_text(seen, found["simulated"]), *found["failures"], verdict]))
+    if not found["passed"]:
+        raise SystemExit(CHECK_FAILED)
+
+
+@click.command()
+@click.argument("model_or_bundle", type=FOLDER)
+@click.argument("files", type=FOLDER, nargs=-1, required=True, metavar="FILE [FILE ...]")
+@json_option
+def predict(model_or_bundle: Path, files: tuple[Path, ...], as_json: bool) -> None:
+    """Judge ECG FILEs with a bundle or a model folder: probability, decision at the operating point, quality.
+
+    A file that cannot be judged gets a sentence instead, the others are judged, and the exit code is 2.
+
+    \b
+    Example:
+      omi-keras predict bundle/ patient1.hea patient2.hea --json
+    """
+    from omi_keras.predict import open_detector
+
+    detect = open_detector(model_or_bundle)
+    rows: list[dict[str, Any]] = []
+    for file in files:
+        try:
+            found = detect(file)
+        except InputError as error:
+            # A recording is known by its id further on; here by its file.
+            sentence = f"{file.name}: {str(error).removeprefix(f'{file.name}: ').removeprefix(f'{file.stem}: ')}"
+            rows.append({"file": str(file), "error": sentence})
+            if not as_json:
+                click.echo(f"omi-keras: {sentence}", err=True)
+            continue
+        rows.append(
+            {
+                "file": str(file),
+                "ecg_id": file.stem,
+                "probability": found.probability,
+                "decision": bool(found.decision),
+                "threshold": found.threshold,
+                "quality": list(found.quality),
+            }
+        )
+        if not as_json:
+            decision = "OMI" if found.decision else "no OMI"
+            quality = " ".join(found.quality) or "good"
+            click.echo(f"{file}  P(OMI) {found.probability:.3f}  {decision}  quality: {quality}")
+    if as_json:
+        result(rows, as_json, "")
+    if any("error" in row for row in rows):
+        raise SystemExit(BAD_INPUT)

@@ -1,0 +1,99 @@
+"""The random forest on engineered features of the median beat that the paper compares with.
+
+Paper section II.A and Table 4; Al-Zaiti et al. 2023 (the paper's reference [11]).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+
+from omi_keras.data.artifacts import write_bytes
+from omi_keras.signal.errors import InputError
+from omi_keras.signal.features import FEATURES
+
+
+@dataclass(frozen=True)
+class RandomForest:
+    """A forest and the features that it was grown on, by name."""
+
+    forest: RandomForestClassifier
+    features: tuple[str, ...] = FEATURES
+
+    def probability(self, features: np.ndarray) -> np.ndarray:
+        """P(OMI) of features (n, len(features)), (n,) float64; NaN is a feature that is not defined."""
+        return np.asarray(self.forest.predict_proba(features)[:, 1])
+
+    @property
+    def importances(self) -> np.ndarray:
+        """Mean decrease in impurity by each feature, (len(features),), sum 1."""
+        return np.asarray(self.forest.feature_importances_)
+
+
+def grow_forest(
+    features: np.ndarray,
+    omi: np.ndarray,
+    *,
+    trees: int,
+    min_samples_leaf: int,
+    max_features: float,
+    seed: int,
+    jobs: int | None = None,
+) -> RandomForest:
+    """Grow a forest on features (n, len(FEATURES)) and labels (n,) of 0 and 1.
+
+    Both classes weigh the same within each tree's bootstrap sample, as they do in each batch of the networks.
+    ``max_features`` is the fraction of features that a split may choose from. The result does not depend on ``jobs``.
+    """
+    forest = RandomForestClassifier(
+        n_estimators=trees,
+        min_samples_leaf=min_samples_leaf,
+        max_features=max_features,
+        class_weight="balanced_subsample",
+        oob_score=True,
+        random_state=seed,
+        n_jobs=jobs,
+    )
+    return RandomForest(forest.fit(features, omi))
+
+
+def save_forest(path: Path, forest: RandomForest) -> None:
+    """Write a ``.skops`` file: trees, feature names and importances, no pickle."""
+    from skops.io import dumps
+
+    content = {"forest": forest.forest, "features": list(forest.features), "importances": forest.importances}
+    write_bytes(path, dumps(content))
+
+
+def load_forest(path: Path) -> RandomForest:
+    """Read a ``.skops`` file.
+
+    Raises
+    ------
+    InputError
+        When it is missing or damaged, holds anything but a forest, or a forest of other features than this version
+        of the package computes.
+    """
+    from skops.io import get_untrusted_types, load
+
+    if not path.is_file():
+        raise InputError(f"{path} not found", "not_found")
+    try:
+        foreign = get_untrusted_types(file=path)
+        content: Any = None if foreign else load(path, trusted=[])
+    except Exception as error:  # zip and JSON readers, and skops on what it does not know
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} does not hold a random forest: {first}", "unreadable") from None
+    if foreign:
+        raise InputError(f"{path} holds what no random forest needs, so it was not opened: {', '.join(foreign)}")
+    forest = content.get("forest") if isinstance(content, dict) else None
+    if not isinstance(forest, RandomForestClassifier):
+        raise InputError(f"{path} does not hold a random forest", "unreadable")
+    if tuple(content.get("features", ())) != FEATURES:
+        raise InputError(f"{path} was grown on other features than this version computes; train it again", "features")
+    # One ECG or a few thousand: waking threads costs more than they save.
+    return RandomForest(forest.set_params(n_jobs=1))

@@ -1,0 +1,105 @@
+"""State dicts from PyTorch become the same function; whatever is no state dict is refused without running it."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from helpers import run_cli
+
+from omi_keras.models.catalogue import NETWORKS, build
+from omi_keras.models.folder import load_model_folder
+from omi_keras.models.torch_weights import to_torch, torch_names
+
+
+def random_state(name, seed):
+    """A full state dict of random values in PyTorch's layout."""
+    rng = np.random.default_rng(seed)
+    state = {}
+    for key, variable in torch_names(build(name)).items():
+        shape = to_torch(np.empty(variable.shape)).shape
+        scale = (2 / np.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.1
+        state[key] = (scale * rng.standard_normal(shape)).astype(np.float32)
+        if key.endswith("running_var") or ("bn" in key and key.endswith("weight")):
+            state[key] = np.exp(state[key])
+    return state
+
+
+@pytest.fixture
+def safetensors(tmp_path):
+    from safetensors.numpy import save_file
+
+    def save(state, name="weights.safetensors"):
+        save_file(state, tmp_path / name)
+        return tmp_path / name
+
+    return save
+
+
+def test_safetensors_need_no_torch(safetensors, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    state = random_state("mayo-alvd", 1)
+    state["spatial_bn.num_batches_tracked"] = np.array(7)
+    done = run_cli(
+        "import-torch", safetensors(state), tmp_path / "model", "--model", "mayo-alvd", "--threshold", 0.25, "--json"
+    )
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["parameters"] == 135_378 + 2 * (16 + 16 + 32 + 32 + 64 + 64 + 128 + 64 + 32)
+    folder = load_model_folder(tmp_path / "model")
+    assert folder.threshold == 0.25
+    assert folder.folds is None
+    for key, variable in torch_names(folder.model).items():
+        np.testing.assert_array_equal(to_torch(np.asarray(variable)), state[key])
+
+
+def test_half_precision_is_widened(safetensors, tmp_path):
+    state = {key: value.astype(np.float16) for key, value in random_state("mayo-alvd", 1).items()}
+    assert run_cli("import-torch", safetensors(state), tmp_path / "model", "--model", "mayo-alvd").exit_code == 0
+    kernel = load_model_folder(tmp_path / "model").model.get_layer("fc1").kernel
+    np.testing.assert_array_equal(np.asarray(kernel), state["fc1.weight"].T.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_parameter_that_does_not_fit_is_listed(name, safetensors, tmp_path):
+    state = random_state(name, 2)
+    first, second, third, *_ = state
+    state["extra.weight"] = state.pop(first)
+    state[second] = np.zeros((3, 3), np.float32)
+    state[third] = np.full_like(state[third], np.nan)
+    done = run_cli("import-torch", safetensors(state), tmp_path / "model", "--model", name)
+    assert done.exit_code == 2
+    for part in (f"missing: {first}", "unexpected: extra.weight", f"{second} (3, 3)", f"not finite: {third}"):
+        assert part in done.stderr
+    assert os.listdir(tmp_path) == ["weights.safetensors"]
+
+
+def test_a_checkpoint_of_another_network_is_refused(safetensors, tmp_path):
+    done = run_cli(
+        "import-torch",
+        safetensors(random_state("temporal-resnet18", 3)),
+        tmp_path / "model",
+        "--model",
+        "ecg-smart-net",
+    )
+    assert done.exit_code == 2
+    assert "missing: bn2.bias, bn2.running_mean, bn2.running_var, bn2.weight, conv2.weight" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"PK\x03\x04 not really", b"just text\n"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_a_damaged_file_is_refused(content, suffix, tmp_path):
+    if suffix == ".pt":
+        pytest.importorskip("torch", reason="the torch extra is not installed")
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(content)
+    done = run_cli("import-torch", path, tmp_path / "model", "--model", "mayo-alvd")
+    assert done.exit_code == 2
+    assert str(path) in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    done = run_cli("import-torch", tmp_path / "no.pt", tmp_path / "model", "--model", "mayo-alvd")
+    assert done.exit_code == 2
+    assert "no.pt not found" in done.stderr
