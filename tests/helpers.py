@@ -1,5 +1,6 @@
 """Calls that several tests make."""
 
+import numpy as np
 from click.testing import CliRunner, Result
 
 
@@ -11,3 +12,19 @@ def run_cli(*arguments: object) -> Result:
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
+
+
+def random_state(name: str, seed: int) -> dict[str, np.ndarray]:
+    """A full PyTorch state dict of random values for a network, well scaled: ``{parameter: array}``."""
+    from omi_keras.models.catalogue import build
+    from omi_keras.models.torch_weights import to_torch, torch_names
+
+    rng = np.random.default_rng(seed)
+    state = {}
+    for key, variable in torch_names(build(name)).items():
+        shape = to_torch(np.empty(variable.shape)).shape
+        scale = (2 / np.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.1
+        state[key] = (scale * rng.standard_normal(shape)).astype(np.float32)
+        if key.endswith("running_var") or ("bn" in key and key.endswith("weight")):
+            state[key] = np.exp(state[key])
+    return state

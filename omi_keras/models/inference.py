@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
 import keras
 import numpy as np
 
 from omi_keras.signal.model_input import model_input
 
-BATCH_SIZE = 128
+# On a CPU, what flows between the layers for 32 ECGs stays in its cache: a third faster than 128 at a time.
+BATCH_SIZE = 32
 # 20 MB of beats at a time, whatever the size of the memory map behind them.
-CHUNK = 4 * BATCH_SIZE
+CHUNK = 16 * BATCH_SIZE
+
+_COMPILED: WeakKeyDictionary[keras.Model, Callable[[np.ndarray], Any]] = WeakKeyDictionary()
 
 
 def predict_logits(model: keras.Model, beats: np.ndarray) -> np.ndarray:
     """Logits (n, 2) float32 of median beats (n, 12, 600) in mV, with constant memory."""
     parts = [np.empty((0, 2), np.float32)]
     for start in range(0, len(beats), CHUNK):
-        x = model_input(beats[start : start + CHUNK])[..., None]
-        parts.append(model.predict(x, batch_size=BATCH_SIZE, verbose=0))
+        parts.append(input_logits(model, model_input(beats[start : start + CHUNK])[..., None]))
     return np.concatenate(parts)
+
+
+def input_logits(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """Logits (n, 2) float32 of model inputs (n, 12, 400, 1).
+
+    In batches of one size, the last one filled up with zeros, because XLA compiles every size anew. Fewer ECGs than
+    a batch are not worth it.
+    """
+    if len(x) < BATCH_SIZE:
+        return np.asarray(model.predict_on_batch(x))
+    network = _compiled(model)
+    logits = np.empty((len(x), 2), np.float32)
+    for start in range(0, len(x), BATCH_SIZE):
+        batch = x[start : start + BATCH_SIZE]
+        full = np.zeros((BATCH_SIZE, *x.shape[1:]), x.dtype)
+        full[: len(batch)] = batch
+        logits[start : start + len(batch)] = np.asarray(network(full))[: len(batch)]
+    return logits
+
+
+def _compiled(model: keras.Model) -> Callable[[np.ndarray], Any]:
+    """Model inputs → logits, compiled by XLA. Made once for each model."""
+    if keras.backend.backend() != "tensorflow":
+        return model.predict_on_batch  # compiled by JAX
+    if model not in _COMPILED:
+        import tensorflow as tf
+
+        # Shares the weights, and does not keep the model alive.
+        twin = keras.Model(model.inputs, model.outputs)
+        # Keras itself would refuse XLA where TensorFlow is told to be deterministic, which these operators are.
+        _COMPILED[model] = tf.function(lambda x: twin(x, training=False), jit_compile=True)
+    return _COMPILED[model]
 
 
 def omi_probability(logits: np.ndarray) -> np.ndarray:

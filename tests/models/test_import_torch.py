@@ -5,24 +5,11 @@ import os
 
 import numpy as np
 import pytest
-from helpers import run_cli
+from helpers import random_state, run_cli
 
-from omi_keras.models.catalogue import NETWORKS, build
+from omi_keras.models.catalogue import NETWORKS
 from omi_keras.models.folder import load_model_folder
 from omi_keras.models.torch_weights import to_torch, torch_names
-
-
-def random_state(name, seed):
-    """A full state dict of random values in PyTorch's layout."""
-    rng = np.random.default_rng(seed)
-    state = {}
-    for key, variable in torch_names(build(name)).items():
-        shape = to_torch(np.empty(variable.shape)).shape
-        scale = (2 / np.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.1
-        state[key] = (scale * rng.standard_normal(shape)).astype(np.float32)
-        if key.endswith("running_var") or ("bn" in key and key.endswith("weight")):
-            state[key] = np.exp(state[key])
-    return state
 
 
 @pytest.fixture
