@@ -23,11 +23,21 @@ QUANTIZATIONS: tuple[Quantization, ...] = ("float32", "float16", "dynamic", "int
 # stage see the beat's full range, where one step of 8 bits is a tenth of a standard deviation, and the read-out decides
 # on small differences: in float they halve the error of the logit for 2 % of the file's size. The second and third
 # stage cost 7 % and 36 % more, and are needed when many ECGs lie near the threshold.
-FLOAT_LAYERS = (
+_RESIDUAL = (
     ("conv1", "relu1", "maxpool", "layer1", "fc"),
     ("conv1", "relu1", "maxpool", "layer1", "layer2", "fc"),
     ("conv1", "relu1", "maxpool", "layer1", "layer2", "layer3", "fc"),
 )
+FLOAT_LAYERS = {
+    "ecg_smart_net": _RESIDUAL,
+    "temporal_resnet18": _RESIDUAL,
+    "resnet18": _RESIDUAL,
+    "mayo_alvd": (
+        ("temporal1", "out"),
+        ("temporal1", "temporal2", "temporal3", "fc2", "out"),
+        ("temporal", "fc2", "out"),
+    ),
+}
 
 # A converter that loses the weights writes 70 KB and says nothing; int8 needs at least a byte per parameter.
 BYTES_PER_PARAMETER = {"float32": 4.0, "float16": 2.0, "dynamic": 1.0, "int8": 1.0}
@@ -101,7 +111,7 @@ def _int8(tf: Any, converter: Any, model: keras.Model, calibration: np.ndarray) 
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter, debug_dataset=beats, debug_options=options()
         )
-    for layers in FLOAT_LAYERS:
+    for layers in FLOAT_LAYERS[model.name]:
         with quiet_stderr():
             debugger.options = options(denylisted_nodes=_nodes(names, layers))
             content = bytes(debugger.get_nondebug_quantized_model())

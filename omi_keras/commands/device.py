@@ -54,7 +54,8 @@ def export_tflite(model: Path, out: Path, dataset: Path, quantize: Any, seed: in
     from edge.export import ParityError, export_bundle
 
     def more_in_float(candidate: Any, failures: list[str]) -> None:
-        click.echo(f"int8 with {', '.join(candidate.float_layers)} in float: {'; '.join(failures)}", err=True)
+        if candidate.float_layers:
+            click.echo(f"int8 with {', '.join(candidate.float_layers)} in float: {'; '.join(failures)}", err=True)
 
     folder = load_model_folder(model)
     options = {"quantization": quantize, "seed": seed, "force": force, "refused": more_in_float}

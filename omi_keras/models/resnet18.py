@@ -59,14 +59,13 @@ def _half_block(x: Any, filters: int, stride: int, name: str, temporal: bool) ->
     shortcut = x
     if stride != 1 or x.shape[-1] != filters:
         # Of the same function, but each form has its PyTorch original's name for it.
-        path = f"{name}_shortcut" if temporal else f"{name}_downsample"
-        names = {"conv": f"{path}_0", "bn": f"{path}_1"}
-        shortcut = conv_bn(x, filters, **_window(1, stride, temporal), **names, initializer=start())
-    names = {"conv": f"{name}_conv1", "bn": f"{name}_bn1"}
-    x = conv_bn(x, filters, **_window(3, stride, temporal), **names, initializer=start())
+        path, window = f"{name}_shortcut" if temporal else f"{name}_downsample", _window(1, stride, temporal)
+        shortcut = conv_bn(x, filters, **window, conv=f"{path}_0", bn=f"{path}_1", initializer=start())
+    window = _window(3, stride, temporal)
+    x = conv_bn(x, filters, **window, conv=f"{name}_conv1", bn=f"{name}_bn1", initializer=start())
     x = relu(x, f"{name}_relu1")
-    names = {"conv": f"{name}_conv2", "bn": f"{name}_bn2"}
-    x = conv_bn(x, filters, **_window(3, 1, temporal), **names, initializer=start())
+    window = _window(3, 1, temporal)
+    x = conv_bn(x, filters, **window, conv=f"{name}_conv2", bn=f"{name}_bn2", initializer=start())
     x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
     return relu(x, f"{name}_relu2")
 

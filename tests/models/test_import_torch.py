@@ -1,7 +1,6 @@
 """State dicts from PyTorch become the same function; whatever is no state dict is refused without running it."""
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -57,7 +56,7 @@ def test_each_parameter_that_does_not_fit_is_listed(name, safetensors, tmp_path)
     assert done.exit_code == 2
     for part in (f"missing: {first}", "unexpected: extra.weight", f"{second} (3, 3)", f"not finite: {third}"):
         assert part in done.stderr
-    assert os.listdir(tmp_path) == ["weights.safetensors"]
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
 
 
 def test_a_checkpoint_of_another_network_is_refused(safetensors, tmp_path):
@@ -83,7 +82,7 @@ def test_a_damaged_file_is_refused(content, suffix, tmp_path):
     assert done.exit_code == 2
     assert str(path) in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert os.listdir(tmp_path) == [path.name]
+    assert [path.name for path in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_file_that_is_not_there(tmp_path):
