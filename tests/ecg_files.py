@@ -1,0 +1,116 @@
+"""Writers of file formats, by hand from their descriptions, so that readers are tested on numbers that are known."""
+
+from __future__ import annotations
+
+import base64
+import struct
+
+import numpy as np
+
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
+
+def lzw10(data: bytes) -> bytes:
+    """LZW with codes of 10 bits; 1023 ends it."""
+    table = {bytes([k]): k for k in range(256)}
+    codes, word = [], b""
+    for k in range(len(data)):
+        longer = word + data[k : k + 1]
+        if longer in table:
+            word = longer
+            continue
+        codes.append(table[word])
+        if len(table) < 1023:
+            table[longer] = len(table)
+        word = data[k : k + 1]
+    bits = "".join(f"{code:010b}" for code in [*codes, table[word], 1023])
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def xli_chunk(lead: np.ndarray) -> bytes:
+    """One lead of 16-bit integers as Philips compresses it."""
+    v = lead.astype(np.int64)
+    stored = np.zeros(len(v), np.int64)
+    stored[:2] = v[:2]
+    stored[2:-1] = 64 + 2 * v[2:-1] - v[1:-2] - v[3:]
+    words = stored.astype(">i2").view(np.uint8).reshape(-1, 2)
+    packed = lzw10(words.T.tobytes())
+    return struct.pack("<iHh", len(packed), 1, int(2 * v[1] - v[0] - v[2])) + packed
+
+
+def sierra_differences(adu: np.ndarray) -> np.ndarray:
+    """Twelve leads → what XLI files store for them."""
+    one, two, three, avr, avl, avf = adu[:6].astype(np.int64)
+    limbs = [
+        one,
+        two,
+        two - one - three,
+        -avr - (one + two) // 2,
+        (one - three) // 2 - avl,
+        (two + three) // 2 - avf,
+    ]
+    return np.concatenate([np.stack(limbs), adu[6:]])
+
+
+def sierra_data(adu: np.ndarray, encoding: str, spare: int = 0) -> str:
+    """Content of ``<parsedwaveforms>``: ``XLI``, ``Base64`` or ``Plain``."""
+    if encoding == "Plain":
+        return "\n".join(" ".join(map(str, row)) for row in adu.tolist())
+    if encoding == "Base64":
+        return base64.encodebytes(adu.astype("<i2").tobytes()).decode()
+    rows = [*sierra_differences(adu), *(np.zeros(adu.shape[1]) for _ in range(spare))]
+    return base64.encodebytes(b"".join(xli_chunk(row) for row in rows)).decode()
+
+
+def sierra(
+    adu: np.ndarray,
+    *,
+    version: str = "1.03",
+    encoding: str = "XLI",
+    claim: str = "",
+    rate: str = "500",
+    resolution: str = "5",
+    channels: str = "12",
+    labels: tuple[str, ...] = LEADS,
+    milliseconds: int | None = None,
+    spare: int = 0,
+    patient: str = "<age><years>61</years></age><sex>Female</sex>",
+    beats: str = "",
+    charset: str = "utf-8",
+) -> bytes:
+    """A SierraECG document of the attributes and elements that devices write; ``adu`` (leads, samples) integers."""
+    duration = milliseconds if milliseconds is not None else round(1000 * adu.shape[1] / 500)
+    data_encoding = "Plain" if encoding == "Plain" else "Base64"
+    if version == "1.03":
+        flag = "True" if encoding == "XLI" else "False"
+        attributes = f'compressflag="{flag}" compressmethod="{claim or "XLI"}" nbitspersample="16"'
+        scale = f"<signalresolution>{resolution}</signalresolution>"
+    else:
+        compression = f'compression="{claim or encoding}"' if encoding == "XLI" else ""
+        attributes = f'{compression} numberofleads="{channels}" leadlabels="{" ".join(labels)}" bitspersample="16"'
+        scale = f"<resolution>{resolution}</resolution>"
+    kind = "SierraECG" if version == "1.03" else "PhilipsECG"
+    return f"""<?xml version="1.0" encoding="{charset}"?>
+<restingecgdata xmlns="http://www3.medical.philips.com">
+<documentinfo><documenttype>{kind}</documenttype><documentversion>{version}</documentversion></documentinfo>
+<dataacquisition><signalcharacteristics><samplingrate>{rate}</samplingrate>{scale}
+<acquisitiontype>STD-12</acquisitiontype><bitspersample>16</bitspersample><signaloffset>0</signaloffset>
+<numberchannelsallocated>{channels}</numberchannelsallocated></signalcharacteristics></dataacquisition>
+<patient><generalpatientdata><patientid>TESTID-77</patientid><name><lastname>TESTNAME</lastname></name>{patient}
+</generalpatientdata></patient>
+<waveforms><parsedwaveforms {attributes} dataencoding="{data_encoding}" durationperchannel="{duration}">
+{sierra_data(adu, encoding, spare)}</parsedwaveforms>{beats}</waveforms></restingecgdata>""".encode(charset)
+
+
+def sierra_beats(beat: np.ndarray, version: str, scale: str, padding: int = 0) -> str:
+    """``<repbeats>``; ``scale`` holds the attributes that state rate and resolution."""
+    items = []
+    for lead, row in zip(LEADS, beat, strict=True):
+        values = np.concatenate([row, np.full(padding, 32767)]).astype("<i2")
+        content = base64.encodebytes(values.tobytes()).decode()
+        if version == "1.03":
+            items.append(f'<repbeat leadname="{lead}" duration="1200">{content}</repbeat>')
+        else:
+            items.append(f'<repbeat leadname="{lead}"><waveform duration="2400">{content}</waveform></repbeat>')
+    return f'<repbeats dataencoding="Base64" {scale}>{"".join(items)}</repbeats>'
