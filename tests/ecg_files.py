@@ -114,3 +114,71 @@ def sierra_beats(beat: np.ndarray, version: str, scale: str, padding: int = 0) -
         else:
             items.append(f'<repbeat leadname="{lead}"><waveform duration="2400">{content}</waveform></repbeat>')
     return f'<repbeats dataencoding="Base64" {scale}>{"".join(items)}</repbeats>'
+
+
+SCP_CODES = dict(zip(LEADS, ("1", "2", "61", "62", "63", "64", "3", "4", "5", "6", "7", "8"), strict=True))
+
+
+def dicom(
+    groups: list[dict],
+    *,
+    patient: dict | None = None,
+    sop_class: str = "1.2.840.10008.5.1.4.1.1.9.1.1",
+) -> bytes:
+    """A 12-lead ECG object; each group: ``adu`` (leads, samples) integers and what differs from the usual."""
+    import io
+
+    from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, "1.2.3.4"
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = sop_class, "1.2.3.4", "ECG"
+    dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = "TESTNAME^JANE", "TESTID-77", "19500101"
+    for key, value in {"PatientAge": "061Y", "PatientSex": "F", **(patient or {})}.items():
+        setattr(dataset, key, value)
+
+    def code(value: str, meaning: str, scheme: str = "SCPECG") -> list[Dataset]:
+        made = Dataset()
+        made.CodeValue, made.CodeMeaning, made.CodingSchemeDesignator = value, meaning, scheme
+        return [made]
+
+    items = []
+    for group in groups:
+        adu = group["adu"]
+        leads = group.get("leads", LEADS[: len(adu)])
+        item = Dataset()
+        item.MultiplexGroupLabel = group.get("label", "RHYTHM")
+        item.WaveformOriginality = "ORIGINAL"
+        item.NumberOfWaveformChannels = group.get("channels", len(adu))
+        item.NumberOfWaveformSamples = group.get("samples", adu.shape[1])
+        item.SamplingFrequency = group.get("rate", 500)
+        item.WaveformBitsAllocated = group.get("bits", 16)
+        item.WaveformSampleInterpretation = group.get("interpretation", "SS")
+        kind = {8: "i1", 16: "i2", 32: "i4"}[group.get("bits", 16)]
+        data = adu.T.astype("<" + kind).tobytes()
+        item.WaveformData = data[: group.get("bytes", len(data))]
+        if "padding" in group:
+            item.WaveformPaddingValue = struct.pack("<h", group["padding"])
+        channels = []
+        for lead in leads:
+            channel = Dataset()
+            channel.ChannelSourceSequence = code(
+                group.get("codes", SCP_CODES)[lead], group.get("meaning", "Lead {}").format(lead)
+            )
+            if group.get("sensitivity", "5") is not None:
+                channel.ChannelSensitivity = group.get("sensitivity", "5")
+                channel.ChannelSensitivityUnitsSequence = code(group.get("units", "uV"), "", "UCUM")
+                channel.ChannelSensitivityCorrectionFactor = group.get("correction", "1")
+                channel.ChannelBaseline = group.get("baseline", "0")
+            channel.WaveformBitsStored = group.get("bits", 16)
+            channels.append(channel)
+        item.ChannelDefinitionSequence = channels
+        items.append(item)
+    if items:
+        dataset.WaveformSequence = items
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -10,7 +11,7 @@ import numpy as np
 
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.filters import resample
-from omi_keras.signal.formats import sierra, wfdb, xml
+from omi_keras.signal.formats import arrays, csv, dicom, matlab, sierra, wfdb, xml
 from omi_keras.signal.formats.beats import limb_leads
 from omi_keras.signal.formats.files import read_bytes
 from omi_keras.signal.formats.recording import DERIVABLE, Recording, check_length, printable
@@ -21,6 +22,7 @@ SUFFIXES = (".hea", ".xml", ".dcm", ".scp", ".edf", ".bdf", ".npz", ".npy", ".cs
 SUPPORTED = "WFDB, Philips, MUSE or HL7 XML, DICOM, SCP-ECG, EDF, MATLAB, CSV, NPY or NPZ"
 
 _HEAD_BYTES = 512
+_PICKLE = re.compile(rb"\x80[\x02-\x05]")
 _XML_STARTS = tuple(
     bom + "<".encode(code)
     for code, boms in (
@@ -110,17 +112,36 @@ def find_record(path: Path) -> Path:
 
 
 def _read(path: Path) -> Recording:
-    if path.suffix.lower() == ".hea":
+    """Recognise the format by content; only a WFDB header and headerless arrays need their name."""
+    suffix, file = path.suffix.lower(), path.name
+    if suffix == ".hea":
         return wfdb.read(path)
+    if suffix in (".mat", ".dat") and (header := path.with_suffix(".hea")).is_file():
+        return wfdb.read(header)
     head = read_bytes(path, start=_HEAD_BYTES)
     if not head:
-        raise InputError(f"{path.name}: empty file; export the record again", "empty_file")
-    if head.startswith(_XML_STARTS):
-        return _read_xml(read_bytes(path), path.name)
-    raise InputError(f"{path.name}: not a recording in a known format; convert it to {SUPPORTED}", "unknown_format")
+        raise InputError(f"{file}: empty file; export the record again", "empty_file")
+    for name, suffixes, recognised, read in (
+        ("XML", (".xml",), head.startswith(_XML_STARTS), _read_xml),
+        ("DICOM", (".dcm",), head.startswith(dicom.MAGIC, dicom.MAGIC_OFFSET), dicom.read),
+        ("NPY", (".npy",), head.startswith(arrays.NPY_MAGIC), arrays.read_npy),
+        ("NPZ", (".npz",), head.startswith(arrays.ZIP_MAGIC), arrays.read_npz),
+        ("MATLAB", (".mat",), head.startswith(matlab.MAGIC) or suffix == ".mat", matlab.read),
+        ("CSV", csv.SUFFIXES, csv.looks_like(head) or suffix in csv.SUFFIXES, csv.read),
+    ):
+        if recognised:
+            # An unknown extension says nothing; that of another format says that something was mixed up.
+            if suffix in SUFFIXES and suffix not in suffixes:
+                raise InputError(f"{file}: looks like {name}, not like {suffix}; rename it", "wrong_extension")
+            return read(read_bytes(path), path)
+    if _PICKLE.match(head):
+        raise InputError(f"{file}: a Python pickle may run code and is never opened; save plain arrays", "pickle")
+    what = "not a NumPy array file" if suffix in (".npy", ".npz") else "not a recording in a known format"
+    raise InputError(f"{file}: {what}; convert it to {SUPPORTED}", "unknown_format")
 
 
-def _read_xml(data: bytes, file: str) -> Recording:
+def _read_xml(data: bytes, path: Path) -> Recording:
+    file = path.name
     root = xml.parse(data, file)
     reader = _XML_ROOTS.get(xml.local_name(root))
     if reader is None:

@@ -183,9 +183,10 @@ def test_without_defusedxml_one_command_is_named(
 
 
 def test_content_goes_before_the_name(tmp_path: Path, adu: np.ndarray) -> None:
-    path = tmp_path / "a.dcm"
+    path = tmp_path / "a.ecg"
     path.write_bytes(ecg_files.sierra(adu))
     assert read_record(path).source == "SierraECG 1.03"
+    refused(tmp_path / "a.dcm", ecg_files.sierra(adu), "looks like XML, not like .dcm")
 
 
 def test_real_files(recordings: Path) -> None:

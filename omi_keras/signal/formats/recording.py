@@ -13,6 +13,7 @@ from omi_keras.signal.record import LEADS, DeviceBeat, Sex
 
 MIN_RATE, MAX_RATE = 50.0, 10000.0
 MAX_SECONDS = 3600.0
+MAX_SAMPLES = 2_000_000
 MAX_AGE = 120.0
 DERIVABLE = ("III", "aVR", "aVL", "aVF")
 
@@ -136,9 +137,11 @@ def check_rate(rate: float, file: str, word: str = "sampling frequency") -> floa
 
 def check_length(samples: int, rate: float, file: str) -> None:
     """Refuse what is longer than an hour, before memory is spent on it."""
-    if samples / rate > MAX_SECONDS:
+    if samples > min(MAX_SAMPLES, MAX_SECONDS * rate):
         raise InputError(
-            f"{file}: {samples} samples at {rate:g} Hz are more than 1 hour; cut out the 10 s of interest", "too_long"
+            f"{file}: {samples} samples at {rate:g} Hz are too long (more than 1 hour or {MAX_SAMPLES} samples); "
+            "cut out the 10 s of interest",
+            "too_long",
         )
 
 

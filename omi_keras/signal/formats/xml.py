@@ -106,7 +106,7 @@ def number(value: str | None, what: str, file: str) -> float:
 
 
 def integers(content: str, file: str, what: str = "sample") -> np.ndarray:
-    """White-space separated integers, (n,) float64; the first that is none is named, counted from 1."""
+    """White-space separated integers, (n,) float64; the first that is none is named, counted from 0."""
     words = content.split()
     try:
         values = np.array(words, dtype=np.float64)
@@ -114,7 +114,7 @@ def integers(content: str, file: str, what: str = "sample") -> np.ndarray:
             return values
     except ValueError:
         pass
-    for k, word in enumerate(words, 1):
+    for k, word in enumerate(words):
         try:
             int(word)
         except ValueError:
