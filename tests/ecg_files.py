@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+import zlib
 
 import numpy as np
 
@@ -182,3 +183,81 @@ def dicom(
     stream = io.BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
+
+
+MUSE_LEADS = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
+
+
+def muse_waveform(kind: str, adu: np.ndarray, **changes: str) -> str:
+    """A ``<Waveform>``; ``changes`` replace the content of elements, in all leads."""
+    facts = {"SampleBase": "500", "SampleExponent": "0", "NumberofLeads": str(len(adu))}
+    items = []
+    for lead, row in zip(MUSE_LEADS, adu, strict=True):
+        data = row.astype("<i2").tobytes()
+        item = {
+            "LeadByteCountTotal": len(data),
+            "LeadTimeOffset": 0,
+            "LeadSampleCountTotal": len(row),
+            "LeadAmplitudeUnitsPerBit": "4.88",
+            "LeadAmplitudeUnits": "MICROVOLTS",
+            "LeadHighLimit": 32767,
+            "LeadLowLimit": -32768,
+            "LeadID": lead,
+            "LeadOffsetFirstSample": 0,
+            "FirstSampleBaseline": 0,
+            "LeadSampleSize": 2,
+            "LeadOff": "FALSE",
+            "BaselineSway": "FALSE",
+            "LeadDataCRC32": zlib.crc32(data),
+            "WaveFormData": base64.encodebytes(data).decode(),
+        }
+        item |= {key: value for key, value in changes.items() if key in item}
+        items.append("<LeadData>" + "".join(f"<{key}>{value}</{key}>" for key, value in item.items()) + "</LeadData>")
+    facts |= {key: value for key, value in changes.items() if key in facts}
+    head = "".join(f"<{key}>{value}</{key}>" for key, value in facts.items())
+    return f"<Waveform><WaveformType>{kind}</WaveformType>{head}{''.join(items)}</Waveform>"
+
+
+def muse(*waveforms: str) -> bytes:
+    """A MUSE document, with the document type that every one has."""
+    return f"""<?xml version="1.0" encoding="ISO-8859-1"?>
+<!DOCTYPE RestingECG SYSTEM "restecg.dtd">
+<RestingECG><MuseInfo><MuseVersion>8.0</MuseVersion></MuseInfo>
+<PatientDemographics><PatientID>TESTID-77</PatientID><PatientAge>61</PatientAge><AgeUnits>YEARS</AgeUnits>
+<DateofBirth>01-01-1950</DateofBirth><Gender>FEMALE</Gender><PatientLastName>TESTNAMÉ</PatientLastName>
+</PatientDemographics>{"".join(waveforms)}</RestingECG>""".encode("latin-1")
+
+
+def aecg_set(adu: np.ndarray, leads: tuple[str, ...] = LEADS, **changes: str) -> str:
+    """A ``<sequenceSet>``; 2.5 µV a step and an origin of 10 µV."""
+    facts = {"increment": "0.002", "time_unit": "s", "scale": "2.5", "unit": "uV", "origin": "10", **changes}
+    sequences = [
+        '<component><sequence><code code="TIME_ABSOLUTE" codeSystem="2.16.840.1.113883.5.4"/>'
+        f'<value xsi:type="GLIST_TS"><head value="20000101000000.000"/>'
+        f'<increment value="{facts["increment"]}" unit="{facts["time_unit"]}"/></value></sequence></component>'
+    ]
+    for lead, row in zip(leads, adu, strict=True):
+        sequences.append(
+            f'<component><sequence><code code="MDC_ECG_LEAD_{lead}" codeSystem="2.16.840.1.113883.6.24"/>'
+            f'<value xsi:type="SLIST_PQ"><origin value="{facts["origin"]}" unit="{facts["unit"]}"/>'
+            f'<scale value="{facts["scale"]}" unit="{facts["unit"]}"/><digits>{" ".join(map(str, row))}</digits>'
+            "</value></sequence></component>"
+        )
+    return f"<component><sequenceSet>{''.join(sequences)}</sequenceSet></component>"
+
+
+def aecg(*sets: str, derived: str = "") -> bytes:
+    """An annotated ECG with the elements of the HL7 implementation guide that matter here."""
+    beat = (
+        f'<derivation><derivedSeries><code code="REPRESENTATIVE_BEAT"/>{derived}</derivedSeries></derivation>'
+        if derived
+        else ""
+    )
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<AnnotatedECG xmlns="urn:hl7-org:v3" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" type="Observation">
+<id root="1.2.3"/><code code="93000" codeSystem="2.16.840.1.113883.6.12"/>
+<componentOf><timepointEvent><componentOf><subjectAssignment><subject><trialSubject><id extension="TESTID-77"/>
+<subjectDemographicPerson><name>TESTNAME</name><administrativeGenderCode code="F"/><birthTime value="19500101"/>
+</subjectDemographicPerson></trialSubject></subject></subjectAssignment></componentOf></timepointEvent></componentOf>
+<component><series><code code="RHYTHM" codeSystem="2.16.840.1.113883.5.4"/>{beat}{"".join(sets)}</series></component>
+</AnnotatedECG>""".encode()

@@ -11,7 +11,7 @@ import numpy as np
 
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.filters import resample
-from omi_keras.signal.formats import arrays, csv, dicom, matlab, sierra, wfdb, xml
+from omi_keras.signal.formats import aecg, arrays, csv, dicom, matlab, muse, sierra, wfdb, xml
 from omi_keras.signal.formats.beats import limb_leads
 from omi_keras.signal.formats.files import read_bytes
 from omi_keras.signal.formats.recording import DERIVABLE, Recording, check_length, printable
@@ -32,7 +32,11 @@ _XML_STARTS = tuple(
     )
     for bom in boms
 )
-_XML_ROOTS: dict[str, Callable[[Element, str], Recording]] = {sierra.ROOT: sierra.read}
+_XML_ROOTS: dict[str, Callable[[Element, str], Recording]] = {
+    sierra.ROOT: sierra.read,
+    muse.ROOT: muse.read,
+    aecg.ROOT: aecg.read,
+}
 
 
 def read_record(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from omi_keras.signal.filters import resample
-from omi_keras.signal.formats.recording import DERIVABLE, lead_name
+from omi_keras.signal.formats.recording import INDEPENDENT, lead_name
 from omi_keras.signal.record import LEADS, SAMPLING_RATE, DeviceBeat
 
 MIN_SECONDS, MAX_SECONDS = 0.4, 4.0
@@ -29,7 +29,7 @@ def device_beat(named: dict[str, np.ndarray], rate: float, r_sample: float | Non
         None where leads are missing, differ in length, or are no beat: it is an extra that refuses no recording.
     """
     leads = {lead: values for text, values in named.items() if (lead := lead_name(text)) is not None}
-    if any(lead not in leads for lead in LEADS if lead not in DERIVABLE):
+    if not leads.keys() >= INDEPENDENT:
         return None
     one, two = leads["I"], leads["II"]
     if len({len(values) for values in leads.values()}) != 1 or not MIN_SECONDS <= len(one) / rate <= MAX_SECONDS:

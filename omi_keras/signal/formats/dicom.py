@@ -17,7 +17,7 @@ from omi_keras.signal.errors import InputError
 from omi_keras.signal.formats.beats import device_beat
 from omi_keras.signal.formats.files import MAX_PARSED_BYTES
 from omi_keras.signal.formats.recording import (
-    DERIVABLE,
+    INDEPENDENT,
     Recording,
     check_gain,
     check_length,
@@ -29,7 +29,7 @@ from omi_keras.signal.formats.recording import (
     needs,
     to_millivolts,
 )
-from omi_keras.signal.record import LEADS, DeviceBeat
+from omi_keras.signal.record import DeviceBeat
 
 MAGIC_OFFSET, MAGIC = 128, b"DICM"
 DEFLATED = b"1.2.840.10008.1.2.1.99"
@@ -43,7 +43,6 @@ LEAD_CODES = {
 }  # fmt: skip
 YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
-_INDEPENDENT = set(LEADS) - set(DERIVABLE)
 _CODE = re.compile(r"(?:5\.6\.3-9-|2:)(\d{1,3})")
 _BEAT = re.compile(r"MEDIAN|BEAT|TEMPLATE|AVERAGE", re.IGNORECASE)
 _AGE = re.compile(r"(\d{3})([YMWD])")
@@ -92,7 +91,7 @@ def _recording(dataset: Any, file: str) -> Recording:
     if not rhythm:
         raise InputError(f"{file}: holds a median beat but no rhythm; export the recording with it", "too_short")
     # Printed layouts (3 x 4 leads of 2.5 s) come as several groups: the first complete one, or what it lacks.
-    complete = [group for group in rhythm if {lead_name(name) for name in group.names} >= _INDEPENDENT]
+    complete = [group for group in rhythm if {lead_name(name) for name in group.names} >= INDEPENDENT]
     group = complete[0] if complete else rhythm[0]
     chosen = choose_leads(group.names, file)
     age = _AGE.fullmatch(str(dataset.get("PatientAge", "")))

@@ -16,6 +16,7 @@ MAX_SECONDS = 3600.0
 MAX_SAMPLES = 2_000_000
 MAX_AGE = 120.0
 DERIVABLE = ("III", "aVR", "aVL", "aVF")
+INDEPENDENT = frozenset(LEADS) - frozenset(DERIVABLE)
 
 # To millivolts; keys in lower case, with both micro signs.
 UNITS = {
@@ -93,7 +94,7 @@ def choose_leads(given: Sequence[str], file: str) -> dict[str, int]:
         if lead in chosen:
             raise InputError(f"{file}: lead {lead} appears twice; keep one of them", "duplicate_lead")
         chosen[lead] = k
-    missing = [lead for lead in LEADS if lead not in chosen and lead not in DERIVABLE]
+    missing = [lead for lead in LEADS if lead in INDEPENDENT and lead not in chosen]
     if missing:
         word = "lead" if len(missing) == 1 else "leads"
         have = ", ".join(printable(text) or "(no name)" for text in given[:20]) or "none"
