@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import struct
 import zlib
 
@@ -312,3 +313,89 @@ def edf(
 
 def _narrow(row: np.ndarray, width: int) -> bytes:
     return row.astype("<i4").view("u1").reshape(-1, 4)[:, :width].tobytes()
+
+
+SCP_NUMBERS = {lead: int(code) for lead, code in SCP_CODES.items()}
+
+
+def scp_huffman(values: np.ndarray) -> bytes:
+    """The standard's default table."""
+    bits = []
+    for value in values.tolist():
+        if value == 0:
+            bits.append("0")
+        elif abs(value) <= 8:
+            bits.append("1" * abs(value) + "0" + ("1" if value < 0 else "0"))
+        elif -128 <= value < 128:
+            bits.append("1111111110" + f"{value & 0xFF:08b}")
+        else:
+            bits.append("1111111111" + f"{value & 0xFFFF:016b}")
+    text = "".join(bits)
+    text += "0" * (-len(text) % 8)
+    return int(text, 2).to_bytes(len(text) // 8, "big")
+
+
+def scp_signals(
+    adu: np.ndarray, *, nanovolts: int = 5000, microseconds: int = 2000, differences: int = 2, packed: bool = True,
+    bimodal: int = 0,
+) -> bytes:  # fmt: skip
+    """Content of section 5 or 6."""
+    chunks = []
+    for row in adu.astype(np.int64):
+        stored = row.copy()
+        if differences == 1:
+            stored[1:] = np.diff(row)
+        elif differences == 2:
+            stored[2:] = np.diff(row, 2)
+        chunk = scp_huffman(stored) if packed else stored.astype("<i2").tobytes()
+        chunks.append(chunk + b"\0" * (len(chunk) % 2))
+    head = struct.pack("<HHBB", nanovolts, microseconds, differences, bimodal)
+    return head + struct.pack(f"<{len(chunks)}H", *map(len, chunks)) + b"".join(chunks)
+
+
+def scp(
+    rhythm: bytes,
+    samples: int,
+    *,
+    leads: tuple[str, ...] = LEADS,
+    beat: bytes | None = None,
+    zones: bytes | None = None,
+    subtracted: bool = False,
+    tables: bytes | None = struct.pack("<H", 19999),
+    last: int | None = None,
+) -> bytes:
+    """A record of sections 0 to 6 with its checksums."""
+    tags = [(0, b"TESTNAME\0"), (2, b"TESTID-77\0"), (5, struct.pack("<HBB", 1950, 1, 1)), (8, b"\2")]
+    tags += [(4, struct.pack("<HB", 61, 1)), (255, b"")]
+    ends = [samples if last is None else last] * len(leads)
+    rows = b"".join(struct.pack("<IIB", 1, end, SCP_NUMBERS[lead]) for lead, end in zip(leads, ends, strict=True))
+    bodies = {
+        1: b"".join(struct.pack("<BH", tag, len(value)) + value for tag, value in tags),
+        2: tables,
+        3: struct.pack("<BB", len(leads), 0x04 | len(leads) << 3 & 0xFF | subtracted) + rows,
+        4: zones,
+        5: beat,
+        6: rhythm,
+    }
+    sections, pointers, at = [], [], 6 + 16 + 12 * 10
+    for number in range(1, 12):
+        body = bodies.get(number)
+        if body is None:
+            pointers.append(struct.pack("<HII", number, 0, 0))
+            continue
+        body += b"\0" * (len(body) % 2)
+        rest = struct.pack("<HIBB6x", number, len(body) + 16, 20, 20) + body
+        sections.append(struct.pack("<H", binascii.crc_hqx(rest, 0xFFFF)) + rest)
+        pointers.append(struct.pack("<HII", number, len(body) + 16, at + 1))
+        at += len(body) + 16
+    table = struct.pack("<HII", 0, 16 + 12 * 10, 7) + b"".join(pointers)
+    rest = struct.pack("<HIBB6s", 0, 16 + len(table), 20, 20, b"SCPECG") + table
+    record = struct.pack("<H", binascii.crc_hqx(rest, 0xFFFF)) + rest + b"".join(sections)
+    record = struct.pack("<I", len(record) + 6) + record
+    return struct.pack("<H", binascii.crc_hqx(record, 0xFFFF)) + record
+
+
+def scp_zones(milliseconds: int, fiducial: int, beats: list[tuple[int, int, int]]) -> bytes:
+    """Section 4: reference beat, and per beat its first sample, fiducial point and last sample."""
+    head = struct.pack("<HHH", milliseconds, fiducial, len(beats))
+    return head + b"".join(struct.pack("<HIII", 0, *beat) for beat in beats)

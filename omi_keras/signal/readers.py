@@ -11,7 +11,7 @@ import numpy as np
 
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.filters import resample
-from omi_keras.signal.formats import aecg, arrays, csv, dicom, edf, matlab, muse, sierra, wfdb, xml
+from omi_keras.signal.formats import aecg, arrays, csv, dicom, edf, matlab, muse, scp, sierra, wfdb, xml
 from omi_keras.signal.formats.beats import limb_leads
 from omi_keras.signal.formats.files import read_bytes
 from omi_keras.signal.formats.recording import DERIVABLE, Recording, check_length, printable
@@ -128,6 +128,7 @@ def _read(path: Path) -> Recording:
     for name, suffixes, recognised, read in (
         ("XML", (".xml",), head.startswith(_XML_STARTS), _read_xml),
         ("DICOM", (".dcm",), head.startswith(dicom.MAGIC, dicom.MAGIC_OFFSET), dicom.read),
+        ("SCP-ECG", (".scp",), head.startswith(scp.MAGIC, scp.MAGIC_OFFSET), scp.read),
         ("EDF", (".edf", ".bdf"), head.startswith((edf.EDF_MAGIC, edf.BDF_MAGIC)), edf.read),
         ("NPY", (".npy",), head.startswith(arrays.NPY_MAGIC), arrays.read_npy),
         ("NPZ", (".npz",), head.startswith(arrays.ZIP_MAGIC), arrays.read_npz),

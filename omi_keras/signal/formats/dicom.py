@@ -18,6 +18,7 @@ from omi_keras.signal.formats.beats import device_beat
 from omi_keras.signal.formats.files import MAX_PARSED_BYTES
 from omi_keras.signal.formats.recording import (
     INDEPENDENT,
+    LEAD_CODES,
     Recording,
     check_gain,
     check_length,
@@ -36,11 +37,6 @@ DEFLATED = b"1.2.840.10008.1.2.1.99"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 SAMPLES = {(8, "SB"): "i1", (8, "UB"): "u1", (16, "SS"): "i2", (16, "US"): "u2", (32, "SL"): "i4", (32, "UL"): "u4"}
 MAX_GROUPS, MAX_CHANNELS = 32, 64
-# Codes of the leads, the last number of SCP-ECG's 5.6.3-9-n and MDC's 2:n alike.
-LEAD_CODES = {
-    "1": "I", "2": "II", "3": "V1", "4": "V2", "5": "V3", "6": "V4", "7": "V5", "8": "V6",
-    "61": "III", "62": "aVR", "63": "aVL", "64": "aVF",
-}  # fmt: skip
 YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 _CODE = re.compile(r"(?:5\.6\.3-9-|2:)(\d{1,3})")
@@ -134,7 +130,7 @@ def _channel_name(channel: Any, file: str) -> str:
     """A channel's lead by code, by meaning or by label; code and meaning must not contradict each other."""
     source = channel.ChannelSourceSequence[0]
     code = _CODE.fullmatch(str(source.get("CodeValue", "")))
-    coded = LEAD_CODES.get(code[1]) if code else None
+    coded = LEAD_CODES.get(int(code[1])) if code else None
     meaning = str(source.get("CodeMeaning", "")).partition("(")[0]
     named = lead_name(meaning)
     if coded and named and coded != named:

@@ -18,6 +18,11 @@ MAX_AGE = 120.0
 DERIVABLE = ("III", "aVR", "aVL", "aVF")
 INDEPENDENT = frozenset(LEADS) - frozenset(DERIVABLE)
 
+# Codes of the leads in SCP-ECG; in DICOM and MDC the last number of 5.6.3-9-n and 2:n.
+LEAD_CODES = {
+    1: "I", 2: "II", 3: "V1", 4: "V2", 5: "V3", 6: "V4", 7: "V5", 8: "V6", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF",
+}  # fmt: skip
+
 # To millivolts; keys in lower case, with both micro signs.
 UNITS = {
     "v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3,
