@@ -21,6 +21,9 @@ from omi_keras.signal.record import LEADS, SAMPLING_RATE, Record, Sex
 SUFFIXES = (".hea", ".xml", ".dcm", ".scp", ".edf", ".bdf", ".npz", ".npy", ".csv", ".mat")
 SUPPORTED = "WFDB, Philips, MUSE or HL7 XML, DICOM, SCP-ECG, EDF, MATLAB, CSV, NPY or NPZ"
 
+# Far above what wrong units make of an ECG, which the quality check names better.
+MAX_MV = 1e6
+
 _HEAD_BYTES = 512
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
 _XML_STARTS = tuple(
@@ -78,7 +81,8 @@ def read_record(
         When the file cannot be read: one sentence that names it.
     """
     file = find_record(Path(path))
-    found = _read(file)
+    with np.errstate(invalid="ignore", over="ignore"):  # damaged numbers; what they become is looked at next
+        found = _read(file)
     signal, flags = _twelve_leads(found, file.name)
     return Record(
         resample(signal, found.rate, SAMPLING_RATE).astype(np.float32),
@@ -169,4 +173,11 @@ def _twelve_leads(found: Recording, file: str) -> tuple[np.ndarray, set[str]]:
         raise InputError(f"{file}: {counts}; record again or cut out a complete stretch", "missing_samples")
     row = limb_leads(row["I"], row["II"]) | row
     flags = {"derived_leads"} if any(lead not in found.leads for lead in DERIVABLE) else set()
-    return np.stack([row[lead] for lead in LEADS]), flags
+    signal = np.stack([row[lead] for lead in LEADS])
+    top = float(np.abs(signal).max())
+    if top > MAX_MV:
+        raise InputError(
+            f"{file}: a sample of {top:.3g} mV is no voltage of a heart; the file is damaged or its unit wrong",
+            "implausible_amplitude",
+        )
+    return signal, flags

@@ -28,6 +28,7 @@ from omi_keras.signal.formats.recording import (
     known_sex,
     lead_name,
     needs,
+    printable,
     to_millivolts,
 )
 from omi_keras.signal.record import DeviceBeat
@@ -106,7 +107,8 @@ def _group(item: Any, file: str) -> _Group:
     rate = check_rate(float(item.SamplingFrequency), file)
     form = (int(item.WaveformBitsAllocated), str(item.WaveformSampleInterpretation))
     if form not in SAMPLES:
-        raise InputError(f"{file}: waveforms of {form[0]} bits, {form[1]}, are not supported", "unsupported_version")
+        what = f"{form[0]} bits, {printable(form[1])}"
+        raise InputError(f"{file}: waveforms of {what}, are not supported; export them again", "unsupported_version")
     expected, found = channels * samples * form[0] // 8, len(item.WaveformData)
     # An odd number of bytes is filled up.
     if not expected <= found <= expected + expected % 2:
@@ -135,7 +137,7 @@ def _channel_name(channel: Any, file: str) -> str:
     named = lead_name(meaning)
     if coded and named and coded != named:
         raise InputError(f"{file}: a channel is coded as {coded} and called {named}; correct the file", "contradiction")
-    return coded or named or str(channel.get("ChannelLabel", "")) or meaning
+    return coded or named or printable(str(channel.get("ChannelLabel", "")) or meaning)
 
 
 def _millivolts(group: _Group, k: int, file: str) -> np.ndarray:
