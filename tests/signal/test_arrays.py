@@ -242,6 +242,7 @@ def test_csv_that_is_no_recording(tmp_path: Path, ecg: np.ndarray) -> None:
     wrong(good.replace(",", ";").replace(".", ","), "decimal comma found in row 2")
     wrong("\n".join(rows[1:]), "first row names no leads")
     wrong(rows[0], "no samples below the first row")
+    wrong(good.replace("V6", "V6" + "," * 600, 1), "more than 512 columns")
     wrong(good.replace("V3", "V2", 1), "lead V2 appears twice")
     wrong(good.replace("V3", "Vx", 1), "missing lead V3")
     wrong(good.replace("V3", "V3_uV", 1), "different units")

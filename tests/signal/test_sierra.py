@@ -60,8 +60,9 @@ def test_spare_channels_and_odd_limb_leads(tmp_path: Path, adu: np.ndarray) -> N
     # Real limb leads are off Einthoven's law by a unit or two, and by more where filters differ.
     adu = adu + np.random.default_rng(0).integers(-40, 40, adu.shape)
     path = tmp_path / "a.xml"
-    path.write_bytes(ecg_files.sierra(adu, spare=4))
-    np.testing.assert_array_equal(read_record(path).signal, (adu[:, :5000] * 0.005).astype(np.float32))
+    for channels in ("12", "16"):
+        path.write_bytes(ecg_files.sierra(adu, spare=4, channels=channels))
+        np.testing.assert_array_equal(read_record(path).signal, (adu[:, :5000] * 0.005).astype(np.float32))
 
 
 def test_plain_text_may_claim_to_be_compressed(tmp_path: Path, adu: np.ndarray) -> None:
@@ -121,6 +122,8 @@ def test_incomplete_beats_refuse_no_recording(tmp_path: Path, adu: np.ndarray) -
     [
         ({"channels": "8", "version": "1.04"}, "header says 8 leads but names 12", "bad_header"),
         ({"channels": "8"}, "header says 8 leads but names 12", "bad_header"),
+        ({"channels": "16"}, "header says 16 leads but 12 are stored", "bad_header"),
+        ({"channels": "99999999"}, "header says 1e+08 leads", "bad_header"),
         ({"rate": "0"}, "sampling rate must be > 0", "bad_rate"),
         ({"rate": "fast"}, "sampling rate must be a number, got 'fast'", "bad_xml"),
         ({"resolution": "0"}, "signal resolution must be > 0", "uncalibrated"),

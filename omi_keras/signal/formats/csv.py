@@ -13,6 +13,7 @@ from omi_keras.signal.formats.files import MAX_PARSED_BYTES
 from omi_keras.signal.formats.recording import Recording, lead_name, printable
 
 SUFFIXES = (".csv", ".tsv", ".txt")
+MAX_COLUMNS = 512
 # A time column's steps: seconds below this, milliseconds above.
 LARGEST_STEP_S = 0.05
 
@@ -37,6 +38,8 @@ def read(data: bytes, path: Path) -> Recording:
         raise InputError(f"{file}: not UTF-8 text; save it as CSV in UTF-8", "bad_table") from None
     lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
     delimiter = _delimiter(lines[0])
+    if lines[0].count(delimiter) >= MAX_COLUMNS:
+        raise InputError(f"{file}: more than {MAX_COLUMNS} columns; keep the twelve leads", "bad_table")
     names = _cells(lines[0], delimiter)
     leads = {k: _lead(name) for k, name in enumerate(names)}
     used = [k for k, (lead, _) in leads.items() if lead is not None]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from omi_keras.signal.errors import InputError
 
-MAX_BYTES = 100 << 20
+MAX_BYTES = 64 << 20
 # Formats whose parsers build an object for every element need far less for an ECG, and more memory per byte.
-MAX_PARSED_BYTES = 16 << 20
+MAX_PARSED_BYTES = 8 << 20
 
 
 def read_bytes(path: Path, limit: int = MAX_BYTES, *, start: int | None = None) -> bytes:

@@ -73,7 +73,9 @@ def _names(facts: Element, waveforms: Element, file: str) -> list[str]:
     count = number(stated, "number of leads", file)
     if not labels:
         known = text(facts, "acquisitiontype") in STANDARD_SETS or text(facts, "leadset") in STANDARD_SETS
-        labels = list(LEADS) if known else []
+        # Of the standard set the twelve come first; spare channels have no name.
+        spare = [f"channel {k}" for k in range(len(LEADS) + 1, int(min(count, MAX_LEADS)) + 1)]
+        labels = [*LEADS, *spare] if known else []
     if count != len(labels) or len(labels) > MAX_LEADS:
         raise InputError(
             f"{file}: header says {count:g} leads but names {len(labels)}; only standard 12-lead ECGs can be read",
