@@ -130,9 +130,9 @@ def _read(path: Path) -> Recording:
     if not head:
         raise InputError(f"{file}: empty file; export the record again", "empty_file")
     for name, suffixes, recognised, read in (
-        ("XML", (".xml",), head.startswith(_XML_STARTS), _read_xml),
+        ("XML", (".xml",), head.lstrip().startswith(_XML_STARTS), _read_xml),
         ("DICOM", (".dcm",), head.startswith(dicom.MAGIC, dicom.MAGIC_OFFSET), dicom.read),
-        ("SCP-ECG", (".scp",), head.startswith(scp.MAGIC, scp.MAGIC_OFFSET), scp.read),
+        ("SCP-ECG", (".scp",), head.startswith(scp.MAGIC, scp.MAGIC_OFFSET) or suffix == ".scp", scp.read),
         ("EDF", (".edf", ".bdf"), head.startswith((edf.EDF_MAGIC, edf.BDF_MAGIC)), edf.read),
         ("NPY", (".npy",), head.startswith(arrays.NPY_MAGIC), arrays.read_npy),
         ("NPZ", (".npz",), head.startswith(arrays.ZIP_MAGIC), arrays.read_npz),

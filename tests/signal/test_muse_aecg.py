@@ -115,6 +115,9 @@ def test_aecg_units_rates_and_layouts(tmp_path: Path, ecg: np.ndarray) -> None:
     made = read(tmp_path / "a.xml", ecg_files.aecg(ecg_files.aecg_set(adu, increment="0.001")))
     assert made.signal.shape == (12, 2500)
     refused(tmp_path / "a.xml", ecg_files.aecg(short), "missing leads V1")
+    other = b'<component><series><code code="MEDIAN"/></series></component>'
+    content = ecg_files.aecg(full).replace(b"<component><series>", other + b"<component><series>", 1)
+    assert read(tmp_path / "a.xml", content).signal.shape == (12, 5000)
 
 
 @pytest.mark.parametrize(

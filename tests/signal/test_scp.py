@@ -47,6 +47,12 @@ def test_known_values(tmp_path: Path, adu: np.ndarray, differences: int, packed:
     assert made.device_beat is None
 
 
+def test_older_records_without_the_mark(tmp_path: Path, adu: np.ndarray) -> None:
+    content = ecg_files.scp(ecg_files.scp_signals(adu), 5000).replace(b"SCPECG", bytes(6), 1)
+    assert read(tmp_path / "a.scp", content).flags == ("checksum",)
+    refused(tmp_path / "a.ecg", content, "not a recording in a known format")
+
+
 def test_eight_leads_and_other_scales(tmp_path: Path, adu: np.ndarray) -> None:
     keep = [0, 1, *range(6, 12)]
     rhythm = ecg_files.scp_signals(adu[keep], nanovolts=2500, microseconds=1000)

@@ -29,7 +29,10 @@ SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 def read(root: Element, file: str) -> Recording:
     """Leads of the first complete sequence set of the rhythm series."""
-    series = require(root, "component/series", file)
+    every = root.findall("{*}component/{*}series")
+    # Derived or averaged series may stand beside the rhythm.
+    rhythm = [found for found in every if (code := found.find("{*}code")) is not None and code.get("code") == "RHYTHM"]
+    series = (rhythm or every or [require(root, "component/series", file)])[0]
     sets = [_sequences(found) for found in series.iterfind("{*}component/{*}sequenceSet")]
     if not sets:
         raise InputError(f"{file}: has no waveform (no sequence set in its series); export it again", "too_short")
