@@ -16,7 +16,7 @@ from omi_keras.signal.errors import InputError
 
 BAD_INPUT, CHECK_FAILED, INTERRUPTED = 2, 1, 130
 # Which extra brings a missing package; what is not here comes with train.
-EXTRAS = {"wfdb": "formats", "torch": "torch"}
+EXTRAS = {"wfdb": "formats", "pydicom": "formats", "defusedxml": "formats", "torch": "torch"}
 
 
 Item = TypeVar("Item")

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "edge.convert": {"edge", "omi_keras.models"},
 }
 HEAVY = {"tensorflow", "keras", "sklearn", "pandas", "matplotlib", "tf_keras_vis", "jax", "torch", "wfdb", "joblib"}
+HEAVY |= {"pydicom", "defusedxml"}  # small, but optional
 LIGHT_AT_IMPORT = (
     "omi_keras.signal",
     "omi_keras.simulate",

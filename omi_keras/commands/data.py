@@ -68,8 +68,9 @@ def prepare(
 ) -> None:
     """Turn recordings in RECORDS_DIR into a dataset of median beats in folder OUT.
 
-    Reads WFDB. Recordings that cannot be used are listed in OUT/rejected.csv with a reason and stop nothing. A
-    record without a label is kept, and is not used to train or to judge.
+    Reads WFDB, Philips, MUSE and HL7 XML, DICOM, SCP-ECG, EDF, MATLAB, CSV and NumPy files. Recordings that cannot
+    be used are listed in OUT/rejected.csv with a reason and stop nothing. A record without a label is kept, and is
+    not used to train or to judge.
 
     \b
     Example:

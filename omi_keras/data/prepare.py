@@ -13,7 +13,7 @@ from omi_keras.data.dataset import BEAT_COLUMNS, COLUMNS, DatasetWriter
 from omi_keras.data.labels import read_labels
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.median_beat import MedianBeat, median_beat
-from omi_keras.signal.readers import read_record
+from omi_keras.signal.readers import find_record, read_record
 from omi_keras.simulate.cohort import SimulatedECG
 
 Tick = Callable[[int, int], None]  # done, total
@@ -125,14 +125,12 @@ def _locate(records: Path, record: str) -> Path:
     inside = records.resolve()
     if Path(record).is_absolute() or not path.resolve().is_relative_to(inside):
         raise InputError(f"{record}: record must stay below the data folder {records}", "outside")
-    header = path.with_name(path.name + ".hea")
-    if not path.exists() and header.exists():
-        if not header.resolve().is_relative_to(inside):
-            raise InputError(f"{record}: record must stay below the data folder {records}", "outside")
-        return header
-    if not path.exists():
+    found = find_record(path)
+    if not found.resolve().is_relative_to(inside):
+        raise InputError(f"{record}: record must stay below the data folder {records}", "outside")
+    if not found.exists():
         raise InputError(f"{record} not found in {records}", "not_found")
-    return path
+    return found
 
 
 def _facts(row: dict[str, Any], source: str) -> dict[str, Any]:

@@ -18,5 +18,6 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str, reason: str = "bad_input") -> None:
-        super().__init__(message)
+        # Names and cells of damaged files end up in messages; a terminal must get one line without control characters.
+        super().__init__("".join(c if c.isprintable() else "?" for c in message))
         self.reason = reason

@@ -1,44 +1,45 @@
-"""File → Record: the only place that knows file formats."""
+"""File → Record: the only place that chooses between file formats."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.filters import resample
+from omi_keras.signal.formats import aecg, arrays, csv, dicom, edf, matlab, muse, scp, sierra, wfdb, xml
+from omi_keras.signal.formats.beats import limb_leads
+from omi_keras.signal.formats.files import read_bytes
+from omi_keras.signal.formats.recording import DERIVABLE, Recording, check_length, printable
 from omi_keras.signal.record import LEADS, SAMPLING_RATE, Record, Sex
-from omi_keras.signal.wfdb_format import read_header, read_signals
 
-INDEPENDENT = ("I", "II")
-DERIVABLE = ("III", "aVR", "aVL", "aVF")
-MAX_AGE = 120.0
+# What a record may be called on disk when it is named without its extension, likeliest first.
+SUFFIXES = (".hea", ".xml", ".dcm", ".scp", ".edf", ".bdf", ".npz", ".npy", ".csv", ".mat")
+SUPPORTED = "WFDB, Philips, MUSE or HL7 XML, DICOM, SCP-ECG, EDF, MATLAB, CSV, NPY or NPZ"
 
-# To millivolts; keys in lower case, with both micro signs.
-UNITS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3}
+# Far above what wrong units make of an ECG, which the quality check names better.
+MAX_MV = 1e6
 
-_LEAD_NAMES = {
-    **{lead.upper(): lead for lead in LEADS},
-    **{f"C{k}": f"V{k}" for k in range(1, 7)},
+_HEAD_BYTES = 512
+_PICKLE = re.compile(rb"\x80[\x02-\x05]")
+_XML_STARTS = tuple(
+    bom + "<".encode(code)
+    for code, boms in (
+        ("utf-8", (b"", b"\xef\xbb\xbf")),
+        ("utf-16-le", (b"", b"\xff\xfe")),
+        ("utf-16-be", (b"", b"\xfe\xff")),
+    )
+    for bom in boms
+)
+_XML_ROOTS: dict[str, Callable[[Element, str], Recording]] = {
+    sierra.ROOT: sierra.read,
+    muse.ROOT: muse.read,
+    aecg.ROOT: aecg.read,
 }
-_LEAD_PREFIX = re.compile(r"^(MDC_ECG_LEAD_|(ECG[ _]?)?LEAD[ _]?|ECG[ _])")
-_AGE = re.compile(r"<?\bage\b>?\s*[:=]?\s*(\d{1,3}(?:\.\d*)?)", re.IGNORECASE)
-_SEX = re.compile(r"<?\bsex\b>?\s*[:=]?\s*(female|male|f|m)\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class _Leads:
-    """What a format's reader hands over: named leads in millivolts at their own rate, and the patient."""
-
-    names: tuple[str, ...]
-    signal: np.ndarray
-    rate: float
-    age: float | None
-    sex: Sex | None
-    source: str
 
 
 def read_record(
@@ -52,13 +53,14 @@ def read_record(
     """Read one recording.
 
     Millivolts, 500 Hz (zero-phase resampling) and the twelve leads in their order come out, whatever the
-    units, rate and lead order of the file; limb leads that are not stored are computed from I and II. Names
-    of patients are never read.
+    format, units, rate and lead order of the file; limb leads that are not stored are computed from I and II.
+    The format is recognised by the file's content, whatever its name. Names of patients are never read.
 
     Parameters
     ----------
     path
-        A WFDB header (``.hea``), with or without its extension; signal files lie beside it.
+        The recording's file. A WFDB record is named by its header (``.hea``); its signal files lie beside it.
+        The extension may be left out where one file only can be meant.
     ecg_id
         Identifier of the recording; the file's name without extension when not given.
     patient_id
@@ -69,129 +71,113 @@ def read_record(
     Returns
     -------
     Record
-        With the flag ``derived_leads`` where limb leads were computed. Whether the signal is fit to be judged
-        is decided where it is judged, by :func:`omi_keras.signal.median_beat.median_beat`.
+        With the flags ``derived_leads`` where limb leads were computed, ``checksum`` where the samples are not
+        those that a checksum in the file was written for. Whether the signal is fit to be judged is decided where
+        it is judged, by :func:`omi_keras.signal.median_beat.median_beat`.
 
     Raises
     ------
     InputError
         When the file cannot be read: one sentence that names it.
     """
-    file = _locate(Path(path))
-    leads = _read_wfdb(file)
-    signal, flags = _twelve_leads(leads, file.name)
-    signal = resample(signal, leads.rate, SAMPLING_RATE).astype(np.float32)
+    file = find_record(Path(path))
+    with np.errstate(invalid="ignore", over="ignore"):  # damaged numbers; what they become is looked at next
+        found = _read(file)
+    signal, flags = _twelve_leads(found, file.name)
     return Record(
-        signal,
+        resample(signal, found.rate, SAMPLING_RATE).astype(np.float32),
         ecg_id=file.stem if ecg_id is None else ecg_id,
         patient_id=patient_id,
-        age=leads.age if age is None else age,
-        sex=leads.sex if sex is None else sex,
-        source=leads.source,
-        flags=tuple(sorted(flags)),
+        age=found.age if age is None else age,
+        sex=found.sex if sex is None else sex,
+        source=found.source,
+        flags=tuple(sorted({*found.flags, *flags})),
+        device_beat=found.device_beat,
     )
 
 
-def _locate(path: Path) -> Path:
-    """The header that a path means. The one place where a format is chosen."""
+def find_record(path: Path) -> Path:
+    """The file that a record's name means: itself, or the one file beside it that only adds an extension.
+
+    Raises
+    ------
+    InputError
+        When there is none, or when several could be meant.
+    """
     if "\0" in str(path):
         raise InputError("file name contains a zero byte; check the path", "missing_file")
-    if path.suffix.lower() == ".hea":
-        return path
-    header = path.with_name(path.name + ".hea") if path.name else path
     try:
-        if header.is_file():
-            return header
-        if path.is_dir():
-            raise InputError(f"{path.name or path}: is a directory; name the .hea file in it", "not_a_file")
-        exists = path.exists()
+        if path.is_file() or not path.name:
+            return path
+        found = [other for suffix in SUFFIXES if (other := path.with_name(path.name + suffix)).is_file()]
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read ({error.strerror}); check the path", "unreadable") from None
-    if exists:
-        raise InputError(
-            f"{path.name}: not a WFDB header (.hea); convert the recording to WFDB and name its header",
-            "not_wfdb",
-        )
-    raise InputError(f"{path.name}: file not found, and neither is {header.name}; check the path", "missing_file")
+    # A header beside a .mat or .dat of the same name describes it.
+    if len(found) > 1 and found[0].suffix != ".hea":
+        names = ", ".join(other.name for other in found)
+        raise InputError(f"{path.name}: could be any of {names}; name one with its extension", "ambiguous")
+    return found[0] if found else path
 
 
-def _read_wfdb(path: Path) -> _Leads:
-    header = read_header(path)
-    names = [_lead_name(line.name) for line in header.signals]
-    wanted = [k for k, name in enumerate(names) if name is not None]
-    factors = []
-    for k in wanted:
-        line = header.signals[k]
-        if not 0 < line.gain < np.inf:
-            raise InputError(
-                f"{path.name}: lead {names[k]} has gain {line.gain:g}, uncalibrated: amplitudes unknown; "
-                "set the gain (adu/mV) in the header",
-                "uncalibrated",
-            )
-        factor = UNITS.get(line.units.lower())
-        if factor is None:
-            raise InputError(
-                f"{path.name}: lead {names[k]} has unit '{line.units[:20]}', expected mV, µV or V; correct the header",
-                "bad_units",
-            )
-        factors.append(factor)
-    used = tuple(name for name in names if name is not None)
-    _require_leads(used, [line.name for line in header.signals], path.name)
-    signal = read_signals(header, wanted)
-    # In place, and not for mV: the samples stay what the header's arithmetic gives, to the last bit.
-    for row, factor in zip(signal, factors, strict=True):
-        if factor != 1.0:
-            row *= factor
-    comments = "\n".join(header.comments)
-    return _Leads(used, signal, header.rate, _age(comments), _sex(comments), "WFDB")
+def _read(path: Path) -> Recording:
+    """Recognise the format by content; only a WFDB header and headerless arrays need their name."""
+    suffix, file = path.suffix.lower(), path.name
+    if suffix == ".hea":
+        return wfdb.read(path)
+    if suffix in (".mat", ".dat") and (header := path.with_suffix(".hea")).is_file():
+        return wfdb.read(header)
+    head = read_bytes(path, start=_HEAD_BYTES)
+    if not head:
+        raise InputError(f"{file}: empty file; export the record again", "empty_file")
+    for name, suffixes, recognised, read in (
+        ("XML", (".xml",), head.lstrip().startswith(_XML_STARTS), _read_xml),
+        ("DICOM", (".dcm",), head.startswith(dicom.MAGIC, dicom.MAGIC_OFFSET), dicom.read),
+        ("SCP-ECG", (".scp",), head.startswith(scp.MAGIC, scp.MAGIC_OFFSET) or suffix == ".scp", scp.read),
+        ("EDF", (".edf", ".bdf"), head.startswith((edf.EDF_MAGIC, edf.BDF_MAGIC)), edf.read),
+        ("NPY", (".npy",), head.startswith(arrays.NPY_MAGIC), arrays.read_npy),
+        ("NPZ", (".npz",), head.startswith(arrays.ZIP_MAGIC), arrays.read_npz),
+        ("MATLAB", (".mat",), head.startswith(matlab.MAGIC) or suffix == ".mat", matlab.read),
+        ("CSV", csv.SUFFIXES, csv.looks_like(head) or suffix in csv.SUFFIXES, csv.read),
+    ):
+        if recognised:
+            # An unknown extension says nothing; that of another format says that something was mixed up.
+            if suffix in SUFFIXES and suffix not in suffixes:
+                raise InputError(f"{file}: looks like {name}, not like {suffix}; rename it", "wrong_extension")
+            return read(read_bytes(path), path)
+    if _PICKLE.match(head):
+        raise InputError(f"{file}: a Python pickle may run code and is never opened; save plain arrays", "pickle")
+    what = "not a NumPy array file" if suffix in (".npy", ".npz") else "not a recording in a known format"
+    raise InputError(f"{file}: {what}; convert it to {SUPPORTED}", "unknown_format")
 
 
-def _lead_name(text: str) -> str | None:
-    """Our name of a lead, None for any other channel. ``-aVR`` is not aVR."""
-    return _LEAD_NAMES.get(_LEAD_PREFIX.sub("", text.strip().upper()).strip())
+def _read_xml(data: bytes, path: Path) -> Recording:
+    file = path.name
+    root = xml.parse(data, file)
+    reader = _XML_ROOTS.get(xml.local_name(root))
+    if reader is None:
+        name = printable(xml.local_name(root))
+        raise InputError(f"{file}: not a supported ECG XML (root element <{name}>)", "unknown_format")
+    return reader(root, file)
 
 
-def _require_leads(used: tuple[str, ...], given: list[str], name: str) -> None:
-    twice = sorted({lead for lead in used if used.count(lead) > 1})
-    if twice:
-        raise InputError(f"{name}: lead {', '.join(twice)} appears twice; keep one of them", "duplicate_lead")
-    missing = [lead for lead in LEADS if lead not in used and lead not in DERIVABLE]
-    if missing:
-        word = "lead" if len(missing) == 1 else "leads"
-        have = ", ".join(text or "(no name)" for text in given[:20])
-        raise InputError(
-            f"{name}: missing {word} {', '.join(missing)} (the file has {have}); I, II and V1 to V6 are all needed",
-            "missing_lead",
-        )
-
-
-def _twelve_leads(leads: _Leads, name: str) -> tuple[np.ndarray, set[str]]:
+def _twelve_leads(found: Recording, file: str) -> tuple[np.ndarray, set[str]]:
     """(12, samples) float64 in our order; limb leads that are not there from I and II."""
-    row = dict(zip(leads.names, leads.signal, strict=True))
+    row = found.leads
+    samples = len(row["I"])
+    if samples < 2:
+        raise InputError(f"{file}: no samples; export the record again", "too_short")
+    check_length(samples, found.rate, file)
     holes = {lead: int((~np.isfinite(row[lead])).sum()) for lead in LEADS if lead in row}
     if any(holes.values()):
         counts = ", ".join(f"{lead}: {count} missing samples" for lead, count in holes.items() if count)
-        raise InputError(f"{name}: {counts}; record again or cut out a complete stretch", "missing_samples")
-    one, two = (row[lead] for lead in INDEPENDENT)
-    # Einthoven and Goldberger.
-    derived = {
-        "III": two - one,
-        "aVR": -(one + two) / 2,
-        "aVL": one - two / 2,
-        "aVF": two - one / 2,
-    }
-    flags = {"derived_leads"} if any(lead not in row for lead in DERIVABLE) else set()
-    return np.stack([row[lead] if lead in row else derived[lead] for lead in LEADS]), flags
-
-
-def _age(comments: str) -> float | None:
-    match = _AGE.search(comments)
-    # PTB-XL writes 300 for "over 89", others -1 or NaN: not an age.
-    return float(match[1]) if match and 0 <= float(match[1]) <= MAX_AGE else None
-
-
-def _sex(comments: str) -> Sex | None:
-    match = _SEX.search(comments)
-    if match is None:
-        return None
-    return "female" if match[1].lower().startswith("f") else "male"
+        raise InputError(f"{file}: {counts}; record again or cut out a complete stretch", "missing_samples")
+    row = limb_leads(row["I"], row["II"]) | row
+    flags = {"derived_leads"} if any(lead not in found.leads for lead in DERIVABLE) else set()
+    signal = np.stack([row[lead] for lead in LEADS])
+    top = float(np.abs(signal).max())
+    if top > MAX_MV:
+        raise InputError(
+            f"{file}: a sample of {top:.3g} mV is no voltage of a heart; the file is damaged or its unit wrong",
+            "implausible_amplitude",
+        )
+    return signal, flags

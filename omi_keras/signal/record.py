@@ -16,6 +16,29 @@ Sex = Literal["female", "male"]
 
 
 @dataclass(frozen=True)
+class DeviceBeat:
+    """A representative beat that the recording device itself computed.
+
+    Attributes
+    ----------
+    beat
+        (12, n) float32, millivolts, 500 Hz, leads in the order of :data:`LEADS`.
+    r_sample
+        Where R is, None when the file does not say.
+    """
+
+    beat: np.ndarray
+    r_sample: int | None = None
+
+    def __post_init__(self) -> None:
+        x = self.beat
+        if x.ndim != 2 or x.shape[0] != len(LEADS) or x.dtype != np.float32 or not np.isfinite(x).all():
+            raise InputError(
+                f"device beat: expected finite float32 (12, samples), received {x.dtype} {x.shape}", "wrong_shape"
+            )
+
+
+@dataclass(frozen=True)
 class Record:
     """A 12-lead ECG recording.
 
@@ -32,7 +55,9 @@ class Record:
     source
         Where the signal came from, for people (``"WFDB"``, ``"simulated"``).
     flags
-        Quality flags that a reader raised (``"einthoven"``, ``"derived_leads"`` ...), sorted, each once.
+        Quality flags that a reader raised (``"derived_leads"``, ``"checksum"`` ...), sorted, each once.
+    device_beat
+        The representative beat that the recording device computed, when its file carries one.
 
     Raises
     ------
@@ -47,6 +72,7 @@ class Record:
     sex: Sex | None = None
     source: str = ""
     flags: tuple[str, ...] = ()
+    device_beat: DeviceBeat | None = None
 
     def __post_init__(self) -> None:
         x = self.signal

@@ -11,6 +11,8 @@ from omi_keras.data.dataset import DatasetWriter, load_dataset
 from omi_keras.data.prepare import prepare_cohort, prepare_records
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.median_beat import MedianBeat
+from omi_keras.signal.readers import read_record
+from omi_keras.signal.record import LEADS
 from omi_keras.simulate.cohort import simulate_cohort
 from omi_keras.simulate.records import write_records
 
@@ -164,3 +166,33 @@ def test_a_newer_format_is_refused(dataset):
 def test_something_else_is_not_a_dataset(tmp_path):
     with pytest.raises(InputError, match=r"is not a dataset: it has no dataset\.json"):
         load_dataset(tmp_path)
+
+
+def test_recordings_of_any_format_without_their_extension(records, tmp_path):
+    """A folder of arrays gives the beats that the same signals give as WFDB; a name that fits two files is refused."""
+    folder = tmp_path / "arrays"
+    folder.mkdir()
+    table = pd.read_csv(records / "labels.csv", dtype=str, keep_default_na=False)
+    for name in table["record"]:
+        signal = read_record(records / name).signal
+        np.savez(folder / f"{name.replace('/', '_')}.npz", signal=signal, rate=500, units="mV", leads=np.array(LEADS))
+    table["record"] = table["record"].str.replace("/", "_")
+    last = table["record"].iloc[-1]
+    (folder / f"{last}.csv").write_text("I,II\n")
+    table.to_csv(folder / "labels.csv", index=False)
+    prepare(folder, tmp_path / "out")
+    prepare(records, tmp_path / "wfdb")
+    np.testing.assert_array_equal(load_dataset(tmp_path / "out").beats, load_dataset(tmp_path / "wfdb").beats[:-1])
+    rejected = pd.read_csv(tmp_path / "out" / "rejected.csv")
+    assert rejected["record"].tolist() == [last] and rejected["reason"].tolist() == ["ambiguous"]
+
+
+def test_the_tables_of_the_shared_recordings(shared, tmp_path):
+    folder = shared / "ecg" / "bad" / "labels"
+    for name, first in (("good", "r1"), ("leading_zeros", "001")):
+        prepare(folder, tmp_path / name, f"{name}.csv")
+        ecgs = load_dataset(tmp_path / name).ecgs
+        assert len(ecgs) == 6 and ecgs["ecg_id"][0] == first
+    for name, reason in (("absent_record", "not_found"), ("path_escape", "outside")):
+        prepare(folder, tmp_path / name, f"{name}.csv")
+        assert pd.read_csv(tmp_path / name / "rejected.csv")["reason"].tolist() == [reason]

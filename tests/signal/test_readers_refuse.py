@@ -168,7 +168,7 @@ def test_folders_missing_files_and_other_formats(tmp_path: Path) -> None:
     _refused(tmp_path / "nothing", "not found")
     _refused(tmp_path / "nothing.hea", "not found")
     (tmp_path / "ecg.pdf").write_bytes(b"%PDF")
-    assert _refused(tmp_path / "ecg.pdf", "not a WFDB header (.hea)").reason == "not_wfdb"
+    assert _refused(tmp_path / "ecg.pdf", "not a recording in a known format").reason == "unknown_format"
     with pytest.raises(InputError):
         read_record("a\0b")
     with pytest.raises(InputError):
@@ -213,7 +213,7 @@ def test_a_damaged_header_is_read_or_refused(
 
 
 @pytest.mark.parametrize("storage", ["212", "80", "24", "32"])
-def test_other_storage_formats_through_wfdb(tmp_path: Path, ecg: np.ndarray, storage: str) -> None:
+def test_other_storage_formats_as_the_wfdb_library_writes_them(tmp_path: Path, ecg: np.ndarray, storage: str) -> None:
     wfdb = pytest.importorskip("wfdb")
     gain = 40.0 if storage == "80" else 200.0
     with warnings.catch_warnings():  # the library's writer uses what pandas 3.1 deprecates
@@ -231,6 +231,9 @@ def test_other_storage_formats_through_wfdb(tmp_path: Path, ecg: np.ndarray, sto
         )
     made = read_record(tmp_path / "o")
     np.testing.assert_allclose(made.signal, ecg, atol=1.01 / gain)
+    reference = wfdb.rdrecord(str(tmp_path / "o")).p_signal.T
+    np.testing.assert_array_equal(made.signal, reference.astype(np.float32))
+    assert made.flags == ()
     data = (tmp_path / "o.dat").read_bytes()
     (tmp_path / "o.dat").write_bytes(data[:-60])
     _refused(tmp_path / "o.hea", "expected", "found")
@@ -239,6 +242,8 @@ def test_other_storage_formats_through_wfdb(tmp_path: Path, ecg: np.ndarray, sto
 def test_without_wfdb_one_command_is_named(
     tmp_path: Path, write_wfdb: Write, edit_header: Edit, ecg: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    header = edit_header(write_wfdb(tmp_path, "a", ecg), " 16 1000", " 61 1000")
+    header = edit_header(write_wfdb(tmp_path, "a", ecg), " 16 1000", " 8 1000")
+    data = (tmp_path / "a.dat").read_bytes()
+    (tmp_path / "a.dat").write_bytes(data[: len(data) // 2])
     monkeypatch.setitem(sys.modules, "wfdb", None)
-    assert _refused(header, "pip install 'omi-keras[formats]'").reason == "needs_wfdb"
+    assert _refused(header, "pip install 'omi-keras[formats]'").reason == "needs_package"

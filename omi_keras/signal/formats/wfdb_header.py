@@ -1,8 +1,8 @@
-"""WFDB records: a strict header parser and a format 16 decoder.
+"""WFDB headers, parsed strictly.
 
 Nothing is believed before it is checked: every number of the header is held against the size of the files
 before a sample is read, and signal files are only looked for beside the header.
-Format: https://wfdb.io/spec/header-files.html and https://wfdb.io/spec/signal-files.html
+Format: https://wfdb.io/spec/header-files.html
 """
 
 from __future__ import annotations
@@ -12,15 +12,12 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from omi_keras.signal.errors import InputError
+from omi_keras.signal.formats.files import read_bytes
+from omi_keras.signal.formats.recording import check_length, check_rate
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_SIGNALS = 256
-MIN_RATE, MAX_RATE = 50.0, 10000.0
-MAX_SECONDS = 3600.0
-MISSING_16 = -32768
 
 # Bytes per sample, as a fraction, of the storage formats whose size can be foretold.
 BYTES_PER_SAMPLE = {
@@ -37,7 +34,7 @@ _COUNT = re.compile(r"\d{1,15}")
 
 @dataclass(frozen=True)
 class SignalLine:
-    """One signal line of a header. ``gain`` in adu per unit, 0 where the header gives none."""
+    """One signal line of a header. ``gain`` in adu per unit, 0 where it gives none; ``checksum`` likewise None."""
 
     file: str
     code: str
@@ -45,6 +42,7 @@ class SignalLine:
     gain: float
     baseline: int
     units: str
+    checksum: int | None
     name: str
 
 
@@ -95,73 +93,8 @@ def read_header(path: Path) -> Header:
     if len(counts) != 1:
         raise _error(path, "signal files hold different numbers of samples; copy them again", "truncated")
     samples = counts.pop()
-    if samples / rate > MAX_SECONDS:
-        raise _error(
-            path,
-            f"{samples} samples at {rate:g} Hz are more than 1 hour; cut out the 10 s of interest",
-            "too_long",
-        )
+    check_length(samples, rate, path.name)
     return Header(path, rate, samples, signals, comments)
-
-
-def read_signals(header: Header, wanted: list[int]) -> np.ndarray:
-    """Physical values of some signals, in the units of the header.
-
-    Parameters
-    ----------
-    header
-        From :func:`read_header`.
-    wanted
-        Positions in ``header.signals``; their gains must be above 0.
-
-    Returns
-    -------
-    numpy.ndarray
-        (len(wanted), samples) float64, (adu - baseline) / gain, NaN where a sample is missing.
-    """
-    if any(header.signals[k].code != "16" for k in wanted):
-        return _read_with_wfdb(header, wanted)
-    out = np.empty((len(wanted), header.samples))
-    for file in dict.fromkeys(header.signals[k].file for k in wanted):
-        group = [k for k, line in enumerate(header.signals) if line.file == file]
-        count = header.samples * len(group)
-        adu = np.fromfile(header.path.parent / file, "<i2", count=count, offset=header.signals[group[0]].offset)
-        if len(adu) != count:
-            raise _error(header.path, f"{file} became shorter while it was read; copy it again", "truncated")
-        frames = adu.reshape(header.samples, len(group))
-        for row, k in enumerate(wanted):
-            if k in group:
-                line = header.signals[k]
-                column = frames[:, group.index(k)]
-                out[row] = (column.astype(np.float64) - line.baseline) / line.gain
-                out[row, column == MISSING_16] = np.nan
-    return out
-
-
-def _read_with_wfdb(header: Header, wanted: list[int]) -> np.ndarray:
-    try:
-        import wfdb
-    except ImportError:
-        code = next(header.signals[k].code for k in wanted if header.signals[k].code != "16")
-        raise _error(
-            header.path,
-            f"format {code} needs the wfdb package; pip install 'omi-keras[formats]'",
-            "needs_wfdb",
-        ) from None
-    try:
-        record = wfdb.rdrecord(str(header.path.with_suffix("")), channels=wanted)
-    except Exception as error:  # whatever that library trips over, the file is at fault
-        what = " ".join(str(error).split())[:200]
-        raise _error(header.path, f"cannot be decoded ({what}); export the record again", "bad_signal") from error
-    signal = np.ascontiguousarray(record.p_signal.T, dtype=np.float64)
-    if signal.shape != (len(wanted), header.samples):
-        expected = (len(wanted), header.samples)
-        raise _error(
-            header.path,
-            f"expected {expected} samples, decoded {signal.shape}; export the record again",
-            "bad_signal",
-        )
-    return signal
 
 
 def _error(path: Path, text: str, reason: str) -> InputError:
@@ -169,25 +102,13 @@ def _error(path: Path, text: str, reason: str) -> InputError:
 
 
 def _text(path: Path) -> str:
-    """The header's text; anything but a regular file of a sane size is refused before it is opened."""
+    data = read_bytes(path)
+    if len(data) > MAX_HEADER_BYTES:
+        raise _error(path, f"{len(data)} bytes are too many for a header; name a .hea file", "bad_header")
     try:
-        info = path.stat()
-        if stat.S_ISDIR(info.st_mode):
-            raise _error(path, "is a directory; name the .hea file in it", "not_a_file")
-        if not stat.S_ISREG(info.st_mode):
-            raise _error(path, "is not a regular file; name a .hea file", "not_a_file")
-        if info.st_size > MAX_HEADER_BYTES:
-            raise _error(path, f"{info.st_size} bytes are too many for a header; name a .hea file", "bad_header")
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise _error(path, "file not found; check the path", "missing_file") from None
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise _error(path, "not a WFDB header (.hea); it is not UTF-8 text", "bad_header") from None
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = getattr(error, "strerror", None) or str(error)
-        raise _error(path, f"cannot be read ({reason}); check the file and its permissions", "unreadable") from None
 
 
 def _record_line(path: Path, fields: list[str]) -> tuple[int, float, int | None]:
@@ -201,15 +122,7 @@ def _record_line(path: Path, fields: list[str]) -> tuple[int, float, int | None]
     match = _RATE.fullmatch(fields[2]) if len(fields) > 2 else None
     if match is None:
         raise _error(path, "sampling frequency is missing or no number; add it to the first line", "bad_rate")
-    rate = float(match["rate"])
-    if not rate > 0:
-        raise _error(path, f"sampling frequency must be > 0, got {rate:g}; correct the header", "bad_rate")
-    if not MIN_RATE <= rate <= MAX_RATE:
-        raise _error(
-            path,
-            f"sampling frequency must be {MIN_RATE:g} to {MAX_RATE:g} Hz, got {rate:g}; correct it",
-            "bad_rate",
-        )
+    rate = check_rate(float(match["rate"]), path.name)
     if len(fields) < 4 or fields[3] == "0":
         return int(fields[1]), rate, None
     if not _COUNT.fullmatch(fields[3]):
@@ -240,8 +153,9 @@ def _signal_line(path: Path, line: str) -> SignalLine:
         if not re.fullmatch(r"[-+]?\d{1,10}", zero):
             raise _error(path, f"ADC zero '{zero[:30]}' is no whole number; correct the header", "bad_header")
         baseline = int(zero)
+    checksum = int(fields[6]) if len(fields) > 6 and re.fullmatch(r"[-+]?\d{1,10}", fields[6]) else None
     name = fields[8].strip() if len(fields) > 8 else ""
-    return SignalLine(file, storage["code"], int(storage["offset"] or 0), gain, baseline, units, name)
+    return SignalLine(file, storage["code"], int(storage["offset"] or 0), gain, baseline, units, checksum, name)
 
 
 def _check_file(path: Path, file: str, group: list[SignalLine], samples: int | None) -> int:

@@ -1,0 +1,51 @@
+"""Representative beats that devices compute themselves, brought to millivolts and 500 Hz."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from omi_keras.signal.filters import resample
+from omi_keras.signal.formats.recording import INDEPENDENT, lead_name
+from omi_keras.signal.record import LEADS, SAMPLING_RATE, DeviceBeat
+
+MIN_SECONDS, MAX_SECONDS = 0.4, 4.0
+
+
+def device_beat(named: dict[str, np.ndarray], rate: float, r_sample: float | None = None) -> DeviceBeat | None:
+    """Twelve leads of a beat from those that a file has.
+
+    Parameters
+    ----------
+    named
+        The file's name of a lead → samples, millivolts.
+    rate
+        Hz.
+    r_sample
+        Where R is, in the file's samples.
+
+    Returns
+    -------
+    DeviceBeat or None
+        None where leads are missing, differ in length, or are no beat: it is an extra that refuses no recording.
+    """
+    leads = {lead: values for text, values in named.items() if (lead := lead_name(text)) is not None}
+    if not leads.keys() >= INDEPENDENT:
+        return None
+    one, two = leads["I"], leads["II"]
+    if len({len(values) for values in leads.values()}) != 1 or not MIN_SECONDS <= len(one) / rate <= MAX_SECONDS:
+        return None
+    leads = limb_leads(one, two) | leads
+    beat = resample(np.stack([leads[lead] for lead in LEADS]), rate, SAMPLING_RATE).astype(np.float32)
+    if not np.isfinite(beat).all():
+        return None
+    return DeviceBeat(beat, None if r_sample is None else round(r_sample * SAMPLING_RATE / rate))
+
+
+def limb_leads(one: np.ndarray, two: np.ndarray) -> dict[str, np.ndarray]:
+    """Einthoven's and Goldberger's laws: the four limb leads that I and II determine."""
+    return {
+        "III": two - one,
+        "aVR": -(one + two) / 2,
+        "aVL": one - two / 2,
+        "aVF": two - one / 2,
+    }
