@@ -109,11 +109,13 @@ def watched(items: Iterable[Item], tick: Callable[[int, int], None], total: int)
 
 
 def show_epoch(row: dict[str, float]) -> None:
-    """One line per epoch, the columns of history.csv."""
+    """One line per epoch, the columns of history.csv; a forest has candidates and no learning rate."""
+    step, further = "epoch", f"lr {row['learning_rate']:.2g}"
+    if math.isnan(row["learning_rate"]):
+        step, further = "candidate", f"leaf {row['min_samples_leaf']:.0f}, features {row['max_features']:.0%}"
     click.echo(
-        f"\r  epoch {row['epoch']:.0f}: loss {row['loss']:.4f}  val loss {row['val_loss']:.4f}  "
-        f"val AUC {row['val_auc']:.4f}  val AP {row['val_ap']:.4f}  val score {row['val_score']:.4f}  "
-        f"lr {row['learning_rate']:.2g}",
+        f"\r  {step} {row['epoch']:.0f}: loss {row['loss']:.4f}  val loss {row['val_loss']:.4f}  "
+        f"val AUC {row['val_auc']:.4f}  val AP {row['val_ap']:.4f}  val score {row['val_score']:.4f}  {further}",
         err=True,
     )
 

@@ -117,10 +117,10 @@ def train(
             f"stopped; continue with the same command and --resume: omi-keras train {dataset} {run} ... --resume",
             INTERRUPTED,
         )
-    mark = " (simulated)" if data.simulated else ""
+    mark, step = " (simulated)" if data.simulated else "", "candidate" if model == RANDOM_FOREST else "epoch"
     text = [
         f"fold {fold}{mark}: validation AUC {m['validation']['auc']:.3f}, AP {m['validation']['ap']:.3f}; "
-        f"test AUC {m['test']['auc']:.3f}, AP {m['test']['ap']:.3f}; best epoch {m['best_epoch']}"
+        f"test AUC {m['test']['auc']:.3f}, AP {m['test']['ap']:.3f}; best {step} {m['best_epoch']}"
         for fold, m in results.items()
     ]
     result({"run": str(run), "simulated": data.simulated, "folds": results}, as_json, "\n".join(text))

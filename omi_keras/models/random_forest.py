@@ -16,6 +16,9 @@ from omi_keras.data.artifacts import write_bytes
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.features import FEATURES
 
+# skops does not trust it, because its arrays are used unchecked; _is_sound checks them.
+_TREE = "sklearn.tree._tree.Tree"
+
 
 @dataclass(frozen=True)
 class RandomForest:
@@ -83,8 +86,8 @@ def load_forest(path: Path) -> RandomForest:
     if not path.is_file():
         raise InputError(f"{path} not found", "not_found")
     try:
-        foreign = get_untrusted_types(file=path)
-        content: Any = None if foreign else load(path, trusted=[])
+        foreign = sorted(set(get_untrusted_types(file=path)) - {_TREE})
+        content: Any = None if foreign else load(path, trusted=[_TREE])
     except Exception as error:  # zip and JSON readers, and skops on what it does not know
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{path} does not hold a random forest: {first}", "unreadable") from None
@@ -95,5 +98,25 @@ def load_forest(path: Path) -> RandomForest:
         raise InputError(f"{path} does not hold a random forest", "unreadable")
     if tuple(content.get("features", ())) != FEATURES:
         raise InputError(f"{path} was grown on other features than this version computes; train it again", "features")
+    if not _is_sound(forest):
+        raise InputError(f"{path} was altered: its trees do not hold together; train it again", "altered")
     # One ECG or a few thousand: waking threads costs more than they save.
     return RandomForest(forest.set_params(n_jobs=1))
+
+
+def _is_sound(forest: RandomForestClassifier) -> bool:
+    """Whether following the trees ends, and stays inside the arrays: scikit-learn does not look."""
+    if forest.n_features_in_ != len(FEATURES) or list(forest.classes_) != [0, 1]:
+        return False
+    for tree in (estimator.tree_ for estimator in forest.estimators_):
+        left, right, feature = tree.children_left, tree.children_right, tree.feature
+        if tree.n_features != len(FEATURES) or tree.n_outputs != 1 or list(tree.n_classes) != [2]:
+            return False
+        # A leaf has no left child. Children stand after their parent, so no path turns back.
+        node = np.flatnonzero(left != -1)
+        for child in (left[node], right[node]):
+            if not ((child > node) & (child < tree.node_count)).all():
+                return False
+        if not ((feature[node] >= 0) & (feature[node] < len(FEATURES))).all():
+            return False
+    return True
