@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -16,7 +17,14 @@ from omi_keras.signal.errors import InputError
 
 BAD_INPUT, CHECK_FAILED, INTERRUPTED = 2, 1, 130
 # Which extra brings a missing package; what is not here comes with train.
-EXTRAS = {"wfdb": "formats", "pydicom": "formats", "defusedxml": "formats", "torch": "torch"}
+EXTRAS = {
+    "wfdb": "formats",
+    "pydicom": "formats",
+    "defusedxml": "formats",
+    "dask": "distributed",
+    "distributed": "distributed",
+    "torch": "torch",
+}
 
 
 Item = TypeVar("Item")
@@ -87,14 +95,24 @@ def result(content: Any, as_json: bool, text: str) -> None:
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A function of (done, total) that moves a bar on a terminal's standard error, and does nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    with click.progressbar(length=1, label=label, file=sys.stderr, show_pos=True) as bar:
+def progress(label: str) -> Iterator[Callable[..., None]]:
+    """A function of (done, total) or (done, total, rejected) that moves a bar on a terminal's standard error.
 
-        def move(done: int, total: int) -> None:
+    The bar tells the rate, and how many were rejected. Elsewhere than on a terminal there is none.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total, rejected=0: None
+        return
+    start = time.monotonic()
+    with click.progressbar(length=1, label=label, file=sys.stderr, show_pos=True) as bar:
+        first: int | None = None
+
+        def move(done: int, total: int, rejected: int = 0) -> None:
+            nonlocal first
+            # A resumed run starts with what is done already.
+            first = done - 1 if first is None else first
+            rate = (done - first) / max(time.monotonic() - start, 1e-3)
+            bar.label = f"{label}, {rate:.0f}/s" + (f", {rejected} rejected" if rejected else "")
             bar.length = total
             bar.update(done - bar.pos)
 

@@ -51,18 +51,22 @@ def new_folder(out: Path, marker: str, *, force: bool = False) -> Iterator[Path]
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     try:
         yield partial
-        partial.chmod(0o755)
-        if os.path.lexists(out):
-            # Aside first: a replacement that fails halfway leaves the old folder whole.
-            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
-            out.rename(old / out.name)
-            partial.rename(out)
-            remove(old)
-        else:
-            partial.rename(out)
+        put_in_place(partial, out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def put_in_place(partial: Path, out: Path) -> None:
+    """Give a finished folder its name; what had the name goes only when that has succeeded."""
+    partial.chmod(0o755)
+    if not os.path.lexists(out):
+        partial.rename(out)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
+    out.rename(old / out.name)
+    partial.rename(out)
+    remove(old)
 
 
 def refuse_existing(out: Path, marker: str, force: bool) -> None:

@@ -10,6 +10,7 @@ dataset/
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,7 @@ BEAT_SHAPE = (12, 600)
 COLUMNS = ("ecg_id", "patient_id", "omi", "site", "age", "sex", "source", "simulated")
 BEAT_COLUMNS = ("heart_rate", "beats_found", "beats_kept", "flags")
 FILES = ("beats.npy", "ecgs.csv", "rejected.csv")
+REJECTED_COLUMNS = ("record", "reason", "message")
 # Reading 30 GB to check a sum would take longer than the work that follows.
 CHECK_UP_TO_BYTES = 1 << 30
 
@@ -107,23 +109,57 @@ class DatasetWriter:
     """Append ECGs to a dataset folder with constant memory.
 
     Use as a context manager; ``dataset.json`` is written last, so a folder without it is not a dataset.
+
+    Parameters
+    ----------
+    folder
+        An existing folder, empty or with what an interrupted writer left.
+    carried
+        Further columns of ``ecgs.csv``.
+    sizes
+        What :meth:`sync` of the interrupted writer returned last; whatever was written after it is cut off.
     """
 
-    def __init__(self, folder: Path, carried: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, carried: tuple[str, ...] = (), sizes: dict[str, int] | None = None) -> None:
         self.folder = folder
         self.columns = (*COLUMNS, *BEAT_COLUMNS, *carried)
         self.count = self.rejections = 0
         self._patients: set[str] = set()
         self._omi = {0: 0, 1: 0, None: 0}
         self._simulated = False
-        self._beats: IO[bytes] = (folder / "beats.npy").open("wb")
-        self._ecgs = (folder / "ecgs.csv").open("w", newline="", encoding="utf-8")
-        self._rejected = (folder / "rejected.csv").open("w", newline="", encoding="utf-8")
+        if sizes is None:
+            for name in FILES:
+                (folder / name).write_bytes(b"")
+        else:
+            self._take_up(sizes)
+        self._beats: IO[bytes] = (folder / "beats.npy").open("r+b")
+        self._beats.seek(0, os.SEEK_END)
+        self._ecgs = (folder / "ecgs.csv").open("a", newline="", encoding="utf-8")
+        self._rejected = (folder / "rejected.csv").open("a", newline="", encoding="utf-8")
         self._row = csv.DictWriter(self._ecgs, self.columns, lineterminator="\n", restval="", extrasaction="raise")
-        self._row.writeheader()
         self._rejection = csv.writer(self._rejected, lineterminator="\n")
-        self._rejection.writerow(("record", "reason", "message"))
-        self._write_header()
+        if sizes is None:
+            self._row.writeheader()
+            self._rejection.writerow(REJECTED_COLUMNS)
+            self._write_header()
+
+    def _take_up(self, sizes: dict[str, int]) -> None:
+        """Cut the files back to ``sizes`` and count what they hold."""
+        for name in FILES:
+            os.truncate(self.folder / name, sizes[name])
+        with (self.folder / "ecgs.csv").open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                omi = int(row["omi"]) if row["omi"] else None
+                self._note(row["patient_id"], omi, row["simulated"] == "true")
+        with (self.folder / "rejected.csv").open(newline="", encoding="utf-8") as file:
+            self.rejections = sum(1 for _ in csv.reader(file)) - 1
+
+    def sync(self) -> dict[str, int]:
+        """Make what was added so far survive a power cut; return the sizes of the files in bytes."""
+        for file in (self._beats, self._ecgs, self._rejected):
+            file.flush()
+            os.fsync(file.fileno())
+        return {name: (self.folder / name).stat().st_size for name in FILES}
 
     def add(self, beat: MedianBeat, row: dict[str, Any]) -> None:
         """Append one ECG. ``row``: :data:`COLUMNS` and the carried ones; ``omi`` is 0, 1 or None."""
@@ -143,8 +179,11 @@ class DatasetWriter:
             "age": "" if age is None else f"{age:g}",
         }
         self._row.writerow(row | text | facts)
+        self._note(row["patient_id"], omi, simulated)
+
+    def _note(self, patient_id: str, omi: int | None, simulated: bool) -> None:
         self.count += 1
-        self._patients.add(row["patient_id"])
+        self._patients.add(patient_id)
         self._omi[omi] += 1
         self._simulated |= simulated
 

@@ -31,7 +31,8 @@ def read_labels(path: Path, label_column: str = "omi") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The file's columns as text; ``omi`` as Int64 (missing where the label cell is empty: never read as 0),
+        The file's columns as text; ``omi`` as Int64 (missing where the cell of another ``label_column`` is empty:
+        never read as 0; an empty ``omi`` cell is an error),
         ``ecg_id`` from the record's path; ``age`` as float (NaN unknown), ``sex`` as ``female``, ``male`` or empty,
         ``site`` as text.
 
@@ -75,6 +76,8 @@ def _check_rows(path: Path, table: pd.DataFrame, label_column: str) -> pd.DataFr
     ecg_id = text["record"].map(lambda name: Path(os.path.normpath(name)).as_posix().removesuffix(".hea"))
     refuse(ecg_id.duplicated() & (text["record"] != ""), "record is listed twice")
     refuse(text["patient_id"] == "", "patient_id is empty")
+    # omi says what every ECG is; any other column may know some only.
+    refuse((label == "") & (label_column == "omi"), f"{label_column} is empty; give 0 or 1, or delete the row")
     refuse(~label.isin(["0", "1", "0.0", "1.0", ""]), f"{label_column} must be 0 or 1", label)
     years = pd.to_numeric(age.where(~age.str.lower().isin(UNKNOWN)), errors="coerce")
     known = ~age.str.lower().isin(UNKNOWN)

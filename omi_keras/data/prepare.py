@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from omi_keras.data.artifacts import new_folder, refuse_existing, sha256
+from omi_keras.data.artifacts import new_folder, put_in_place, read_json, refuse_existing, remove, sha256, write_json
 from omi_keras.data.dataset import BEAT_COLUMNS, COLUMNS, DatasetWriter
-from omi_keras.data.labels import read_labels
+from omi_keras.data.labels import MOST_ERRORS, read_labels
+from omi_keras.data.workers import delayed, workers
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.median_beat import MedianBeat, median_beat
 from omi_keras.signal.readers import find_record, read_record
 from omi_keras.simulate.cohort import SimulatedECG
 
-Tick = Callable[[int, int], None]  # done, total
+Tick = Callable[[int, int, int], None]  # done, total, rejected
+PROGRESS = "progress.json"
+# The most work that an interruption loses.
+NOTE_SECONDS = 2.0
 
 
 def prepare_records(
@@ -26,50 +32,107 @@ def prepare_records(
     *,
     label_column: str = "omi",
     jobs: int = 1,
+    scheduler: str = "local",
+    resume: bool = False,
     force: bool = False,
-    tick: Tick = lambda done, total: None,
+    tick: Tick = lambda done, total, rejected: None,
 ) -> dict[str, Any]:
     """Read every recording of a labels file and write a dataset; return ``dataset.json``'s content.
 
     Rejected recordings are listed in ``rejected.csv`` and never stop the others. The result does not depend on
-    ``jobs``.
+    ``jobs`` or ``scheduler``, nor on interruptions: what was done lies in a hidden folder beside ``out``, and
+    ``resume`` goes on from there.
 
     Raises
     ------
     InputError
-        When the folder or the labels file is bad, or when no recording at all was accepted.
+        When the folder or the labels file is bad, when no recording at all was accepted, or when an interrupted
+        dataset is there and neither ``resume`` nor ``force`` is set, or was begun with other settings.
     """
-    # joblib comes with scikit-learn; imported here because the simulated path does not need it.
-    from joblib import Parallel, delayed
-
-    refuse_existing(out, "dataset.json", force)
     if not records.is_dir():
         raise InputError(f"{records} is not a folder of recordings", "not_found")
     table = read_labels(labels, label_column)
+    _check_places(table, labels, records)
     own = {*COLUMNS, *BEAT_COLUMNS, "record"}
     carried = tuple(column for column in table.columns if column not in own)
-    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
-    with new_folder(out, "dataset.json", force=force) as folder, DatasetWriter(folder, carried) as writer:
-        beats = Parallel(n_jobs=jobs, return_as="generator")(
-            delayed(_read_beat)(records, row["record"]) for row in rows
-        )
-        first: InputError | None = None
-        for row, result in zip(rows, beats, strict=True):
-            if isinstance(result, InputError):
-                writer.reject(row["record"], result)
-                first = first or result
-            else:
-                beat, source = result
-                writer.add(beat, _facts(row, source) | {column: row[column] for column in carried})
-            tick(writer.count + writer.rejections, len(rows))
-        if writer.count == 0:
-            raise InputError(
-                f"none of the {len(rows)} recordings of {labels} was accepted; the first was refused because {first}",
-                "empty",
+    settings = {"labels_sha256": sha256(labels), "label_column": label_column}
+    partial = out.parent / f".{out.name}.partial"
+    sizes, done = _begin(partial, out, settings, len(table), resume, force)
+    columns = [str(column) for column in table.columns]
+    rows = (dict(zip(columns, values, strict=True)) for values in table.iloc[done:].itertuples(index=False))
+    first: InputError | None = None
+    try:
+        with DatasetWriter(partial, carried, sizes) as writer, workers(jobs, scheduler) as parallel:
+            ahead, behind = tee(rows)
+            beats = parallel(delayed(_read_beat)(records.absolute(), row["record"]) for row in ahead)
+            noted = time.monotonic()
+            for row, result in zip(behind, beats, strict=True):
+                if isinstance(result, InputError):
+                    writer.reject(row["record"], result)
+                    first = first or result
+                else:
+                    beat, source = result
+                    writer.add(beat, _facts(row, source) | {column: row[column] for column in carried})
+                done += 1
+                if time.monotonic() - noted > NOTE_SECONDS:
+                    _note_progress(partial, settings, done, writer)
+                    noted = time.monotonic()
+                tick(done, len(table), writer.rejections)
+            if writer.count == 0:
+                why = f"; the first was refused because {first}" if first else ""
+                raise InputError(f"none of the {len(table)} recordings of {labels} was accepted{why}", "empty")
+            info = writer.finish(
+                label_column=label_column,
+                seed=None,
+                inputs={"labels": labels.name, "sha256": settings["labels_sha256"]},
             )
-        return writer.finish(
-            label_column=label_column, seed=None, inputs={"labels": labels.name, "sha256": sha256(labels)}
+    except InputError:
+        remove(partial)
+        raise
+    (partial / PROGRESS).unlink(missing_ok=True)
+    put_in_place(partial, out)
+    return info
+
+
+def _check_places(table: pd.DataFrame, labels: Path, records: Path) -> None:
+    """Refuse a labels file that names what is not in the data folder, before any recording is read."""
+    problems = []
+    for row, record in enumerate(table["record"], start=2):  # row 1 is the header, as a person counts in an editor
+        try:
+            _locate(records, record)
+        except InputError as error:
+            problems.append(f"row {row}: {error}")
+    if problems:
+        more = f"; and {len(problems) - MOST_ERRORS} more rows" if len(problems) > MOST_ERRORS else ""
+        what = "correct or delete the rows" if len(problems) > 1 else "correct or delete the row"
+        raise InputError(f"{labels}: {'; '.join(problems[:MOST_ERRORS])}{more}; {what}", "bad_labels")
+
+
+def _begin(
+    partial: Path, out: Path, settings: dict[str, str], total: int, resume: bool, force: bool
+) -> tuple[dict[str, int] | None, int]:
+    """Make the hidden folder, or take up what an interruption left: sizes of its files, records done."""
+    if resume and (partial / PROGRESS).is_file():
+        found = read_json(partial / PROGRESS, "a dataset in the making", 1, {"done": int, "sizes": dict})
+        if {name: found.get(name) for name in settings} != settings:
+            raise InputError(f"{out} was begun with other labels or another column; start anew with --force", "begun")
+        return found["sizes"], found["done"]
+    refuse_existing(out, "dataset.json", force)
+    if (partial / PROGRESS).is_file() and not force:
+        done = read_json(partial / PROGRESS, "a dataset in the making", 1, {"done": int})["done"]
+        raise InputError(
+            f"{out} was interrupted after {done} of {total} recordings; go on with --resume or start anew with --force",
+            "begun",
         )
+    remove(partial)
+    partial.mkdir(parents=True)
+    return None, 0
+
+
+def _note_progress(partial: Path, settings: dict[str, str], done: int, writer: DatasetWriter) -> None:
+    # The data first: what this file promises is then on the disk.
+    content = {"format_version": 1, "kind": "dataset in the making", **settings, "done": done, "sizes": writer.sync()}
+    write_json(partial / PROGRESS, content)
 
 
 def prepare_cohort(
@@ -78,7 +141,7 @@ def prepare_cohort(
     *,
     config: dict[str, Any],
     force: bool = False,
-    tick: Tick = lambda done, total: None,
+    tick: Tick = lambda done, total, rejected: None,
 ) -> dict[str, Any]:
     """Send simulated recordings through the same signal code, in memory; return ``dataset.json``'s content."""
     with (
@@ -104,7 +167,7 @@ def prepare_cohort(
                 }
                 truth = {"artery": plan.artery, "rhythm": ecg.truth.rhythm, "mimic": ecg.truth.mimic}
                 writer.add(beat, facts | truth)
-            tick(writer.count + writer.rejections, config["ecgs"])
+            tick(writer.count + writer.rejections, config["ecgs"], writer.rejections)
         return writer.finish(label_column="omi", seed=config["seed"], inputs={"simulation": config})
 
 

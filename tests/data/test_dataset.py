@@ -79,9 +79,6 @@ def test_output_does_not_depend_on_jobs(records, tmp_path):
 
 def test_a_bad_recording_is_listed_and_stops_nothing(records, tmp_path):
     table = pd.read_csv(records / "labels.csv", dtype=str, keep_default_na=False)
-    table.loc[2, "record"] = "not_there"
-    table.loc[3, "record"] = "../outside"
-    table.loc[4, "record"] = "x" * 300
     broken = tmp_path / "records"
     broken.mkdir()
     for file in records.iterdir():
@@ -91,18 +88,30 @@ def test_a_bad_recording_is_listed_and_stops_nothing(records, tmp_path):
     table.to_csv(broken / "labels.csv", index=False)
     info = prepare(broken, tmp_path / "out")
     rejected = pd.read_csv(tmp_path / "out" / "rejected.csv")
-    assert info["ecgs"] == 8
-    assert list(rejected["record"]) == ["not_there", "../outside", "x" * 300, table.loc[5, "record"]]
-    assert list(rejected["reason"])[:2] == ["not_found", "outside"]
-    assert "expected 120000 bytes, found 1000" in rejected["message"][3]
+    assert info["ecgs"] == 11
+    assert list(rejected["record"]) == [table.loc[5, "record"]]
+    assert "expected 120000 bytes, found 1000" in rejected["message"][0]
     assert not set(rejected["record"]) & set(load_dataset(tmp_path / "out").ecgs["ecg_id"])
+
+
+def test_what_is_not_in_the_data_folder_is_refused_before_anything_is_read(records, tmp_path):
+    table = pd.read_csv(records / "labels.csv", dtype=str, keep_default_na=False)
+    table.loc[2, "record"] = "not_there"
+    table.loc[3, "record"] = "../outside"
+    table.loc[4, "record"] = "x" * 300
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    with pytest.raises(InputError, match=r"row 4: not_there not found.*row 5: ../outside: record must stay below"):
+        prepare_records(records, tmp_path / "labels.csv", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
 
 
 def test_no_accepted_recording_leaves_nothing(tmp_path):
     (tmp_path / "labels.csv").write_text("record,patient_id,omi\na,p,0\nb,q,1\n")
-    with pytest.raises(InputError, match=r"none of the 2 recordings.*because a not found"):
+    for name in "ab":
+        (tmp_path / f"{name}.hea").write_bytes(b"")
+    with pytest.raises(InputError, match=r"none of the 2 recordings.*because a"):
         prepare_records(tmp_path, tmp_path / "labels.csv", tmp_path / "out")
-    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.hea", "b.hea", "labels.csv"]
 
 
 def test_an_existing_folder_is_not_replaced(records, tmp_path):
@@ -180,11 +189,12 @@ def test_recordings_of_any_format_without_their_extension(records, tmp_path):
     last = table["record"].iloc[-1]
     (folder / f"{last}.csv").write_text("I,II\n")
     table.to_csv(folder / "labels.csv", index=False)
+    with pytest.raises(InputError, match=f"row 13: {last}: could be any of {last}.npz, {last}.csv"):
+        prepare(folder, tmp_path / "out")
+    (folder / f"{last}.csv").unlink()
     prepare(folder, tmp_path / "out")
     prepare(records, tmp_path / "wfdb")
-    np.testing.assert_array_equal(load_dataset(tmp_path / "out").beats, load_dataset(tmp_path / "wfdb").beats[:-1])
-    rejected = pd.read_csv(tmp_path / "out" / "rejected.csv")
-    assert rejected["record"].tolist() == [last] and rejected["reason"].tolist() == ["ambiguous"]
+    np.testing.assert_array_equal(load_dataset(tmp_path / "out").beats, load_dataset(tmp_path / "wfdb").beats)
 
 
 def test_the_tables_of_the_shared_recordings(shared, tmp_path):
@@ -193,6 +203,11 @@ def test_the_tables_of_the_shared_recordings(shared, tmp_path):
         prepare(folder, tmp_path / name, f"{name}.csv")
         ecgs = load_dataset(tmp_path / name).ecgs
         assert len(ecgs) == 6 and ecgs["ecg_id"][0] == first
-    for name, reason in (("absent_record", "not_found"), ("path_escape", "outside")):
-        prepare(folder, tmp_path / name, f"{name}.csv")
-        assert pd.read_csv(tmp_path / name / "rejected.csv")["reason"].tolist() == [reason]
+    for name, problem in (
+        ("absent_record", "row 8: does_not_exist not found"),
+        ("path_escape", "record must stay below the data folder"),
+        ("blank_label", r"row 7 \(r6\): omi is empty"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            prepare(folder, tmp_path / name, f"{name}.csv")
+        assert not (tmp_path / name).exists()

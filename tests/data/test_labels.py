@@ -6,7 +6,7 @@ import pytest
 from omi_keras.data.labels import read_labels
 from omi_keras.signal.errors import InputError
 
-GOOD = "record,patient_id,omi,age,sex\nr1,001,0,60,F\nr2,002,1,,male\nr3,002,,55.5,unknown\n"
+GOOD = "record,patient_id,omi,age,sex\nr1,001,0,60,F\nr2,002,1,,male\nr3,002,0,55.5,unknown\n"
 
 
 def write(tmp_path, text):
@@ -18,11 +18,19 @@ def write(tmp_path, text):
 def test_a_good_file(tmp_path):
     table = read_labels(write(tmp_path, "\ufeff" + GOOD))
     assert list(table["patient_id"]) == ["001", "002", "002"]
-    assert table["omi"].tolist()[:2] == [0, 1]
-    assert pd.isna(table["omi"][2]), "an empty label is missing, never 0"
+    assert table["omi"].tolist() == [0, 1, 0]
     assert table["age"].tolist()[0] == 60
     assert pd.isna(table["age"][1])
     assert list(table["sex"]) == ["female", "male", ""]
+
+
+def test_an_empty_label_is_an_error_or_missing_but_never_0(tmp_path):
+    path = write(tmp_path, GOOD.replace("omi", "mi").replace("r3,002,0", "r3,002,"))
+    assert read_labels(path, "mi")["omi"].tolist()[:2] == [0, 1]
+    assert pd.isna(read_labels(path, "mi")["omi"][2])
+    path = write(tmp_path, GOOD.replace("r3,002,0", "r3,002,"))
+    with pytest.raises(InputError, match=r"row 4 \(r3\): omi is empty; give 0 or 1, or delete the row"):
+        read_labels(path)
 
 
 def test_another_label_column_keeps_the_other_one(tmp_path):
