@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from helpers import random_state
+from helpers import random_state, run_cli
 
+from omi_keras.commands import learn
 from omi_keras.models.catalogue import NETWORKS, build
 from omi_keras.models.folder import load_weights
 from omi_keras.models.torch_weights import load_torch_parameters
@@ -47,3 +48,28 @@ def test_a_step_scales_the_loss_and_moves_the_weights(x):
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
     assert any(not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_trained_in_mixed_precision_interrupted_resumed_and_exported(easy_dataset, tmp_path):
+    options = ("--model", "mayo-alvd", "--mixed-precision", "--folds", 0, "--n-folds", 5, "--batch-size", 16)
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    assert run_cli("train", easy_dataset, whole, *options, "--epochs", 3).exit_code == 0
+
+    class Killed(BaseException):
+        pass
+
+    def kill(row):
+        if row["epoch"] == 2:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learn, "show_epoch", kill)
+        with pytest.raises(Killed):
+            run_cli("train", easy_dataset, resumed, *options, "--epochs", 3)
+    assert run_cli("train", easy_dataset, resumed, *options, "--epochs", 3, "--resume").exit_code == 0
+    for name in ("history.csv", "predictions.csv"):
+        assert (resumed / "fold-00" / name).read_bytes() == (whole / "fold-00" / name).read_bytes()
+    model = tmp_path / "model"
+    assert run_cli("select", whole, model).exit_code == 0
+    done = run_cli("export-tflite", model, tmp_path / "bundle", "--dataset", easy_dataset, "--quantize", "float32")
+    assert done.exit_code == 0, done.output
