@@ -25,11 +25,17 @@ ONSET_SHARE = 0.05
 END_SHARE = 0.06
 # Quiet is the slowest tenth of so long a stretch beyond the last fast sample: the PR segment, the first part of ST.
 QUIET_STRETCH = samples(100)
-# T peaks so long after J (QT up to about 0.6 s) and at least so long before the next QRS complex, which moves at
-# half the velocity of this one or faster.
+# T peaks so long after J (QT up to about 0.6 s) and at least so long before the next QRS complex. That one is nearly
+# as fast as this one and bends the path of the heart vector nearly as much: a tall T wave is fast but never sharp,
+# noise is sharp but not fast.
 T_FIRST, T_LAST = samples(70), samples(440)
-NEXT_QRS_SHARE = 0.5
+NEXT_QRS_VELOCITY, NEXT_QRS_BEND = 0.4, 0.3
 NEXT_QRS_CLEAR = samples(110)
+# Where the ST segment or the first half of a biphasic T wave is highest, T is a hump that follows so soon, is so high
+# and rises so far out of the dip before it. The next P wave comes later.
+SECOND_HUMP = samples(140)
+SECOND_HEIGHT = 0.5
+SECOND_RISE = 0.3
 # P lies so long before the QRS onset. It stands out of its neighbourhood by a third of its height or more, and by this
 # much of the QRS complex: less is what noise and fibrillation leave in a median.
 P_FIRST, P_LAST = samples(230), samples(24)
@@ -86,7 +92,7 @@ def delineate(beats: np.ndarray) -> Fiducials:
     fastest = velocity[:, R_SAMPLE - QRS_REACH : R_SAMPLE + QRS_REACH].max(axis=1)
     onset = R_SAMPLE - _edge(velocity[:, R_SAMPLE::-1], fastest, ONSET_SHARE)
     j = R_SAMPLE + _edge(velocity[:, R_SAMPLE:], fastest, END_SHARE)
-    t_peak, t_end = _t_wave(magnitude, velocity, j, fastest)
+    t_peak, t_end = _t_wave(magnitude, velocity > NEXT_QRS_VELOCITY * fastest[:, None], _bend(x), j)
     qrs = np.where(between(onset, j, magnitude.shape[1]), magnitude, 0.0).max(axis=1)
     return Fiducials(onset, j, t_peak, t_end, *_p_wave(magnitude, onset, qrs))
 
@@ -96,6 +102,14 @@ def _velocity(x: np.ndarray) -> np.ndarray:
     change = x[:, :, 4:] - x[:, :, :-4]
     velocity = uniform_filter1d(np.sqrt((change * change).sum(axis=1)), 5, axis=-1, mode="nearest")
     return np.pad(velocity, ((0, 0), (2, 2)), mode="edge")
+
+
+def _bend(x: np.ndarray) -> np.ndarray:
+    """Smoothed length of the second difference over 24 ms, (n, leads, 600) → (n, 600)."""
+    step = samples(12)
+    bend = x[:, :, 2 * step :] - 2.0 * x[:, :, step:-step] + x[:, :, : -2 * step]
+    length = uniform_filter1d(np.sqrt((bend * bend).sum(axis=1)), 5, axis=-1, mode="nearest")
+    return np.pad(length, ((0, 0), (step, step)))
 
 
 def _tops(x: np.ndarray) -> np.ndarray:
@@ -124,19 +138,22 @@ def _edge(velocity: np.ndarray, fastest: np.ndarray, share: float) -> np.ndarray
     return np.where(runs.any(axis=1), np.argmax(runs, axis=1), QRS_REACH)
 
 
-def _t_wave(
-    magnitude: np.ndarray, velocity: np.ndarray, j: np.ndarray, fastest: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _t_wave(magnitude: np.ndarray, fast: np.ndarray, bend: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Peak and end of T, (n,) each."""
     t = np.arange(magnitude.shape[1])
     last = np.full(len(j), len(t) - 1)
-    again = (velocity > NEXT_QRS_SHARE * fastest[:, None]) & (t > j[:, None] + T_FIRST + NEXT_QRS_CLEAR)
+    sharpest = bend[:, R_SAMPLE - QRS_REACH : R_SAMPLE + QRS_REACH].max(axis=1, keepdims=True)
+    again = fast & (bend > NEXT_QRS_BEND * sharpest) & (t > j[:, None] + T_FIRST + NEXT_QRS_CLEAR)
     limit = np.where(again.any(axis=1), np.argmax(again, axis=1) - NEXT_QRS_CLEAR, last)
     inside = between(j + T_FIRST, np.minimum(j + T_LAST, limit), len(t))
     # A hump, where there is one: a raised ST segment may lie higher than the T wave behind it.
     hump = _tops(magnitude) & inside
     candidates = np.where(hump.any(axis=1, keepdims=True), hump, inside)
     peak = np.argmax(np.where(candidates, magnitude, -1.0), axis=1)
+    dip = np.minimum.accumulate(np.where(t >= peak[:, None], magnitude, np.inf), axis=1)
+    second = hump & between(peak + 1, peak + SECOND_HUMP, len(t))
+    second &= (magnitude >= SECOND_HEIGHT * at(magnitude, peak)[:, None]) & (dip <= (1.0 - SECOND_RISE) * magnitude)
+    peak = np.where(second.any(axis=1), len(t) - 1 - np.argmax(second[:, ::-1], axis=1), peak)
     # The descent goes on until the magnitude, halved, rises again.
     rising = np.pad(magnitude[:, 1:] >= magnitude[:, :-1], ((0, 0), (0, 1)), constant_values=True)
     valley = rising & (magnitude < 0.5 * at(magnitude, peak)[:, None]) & (t > peak[:, None])

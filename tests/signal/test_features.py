@@ -12,6 +12,7 @@ import pytest
 from omi_keras.signal import features as module
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.features import FEATURES, beat_features
+from omi_keras.signal.fiducials import delineate
 from omi_keras.signal.heart_axes import KORS, wrapped
 from omi_keras.signal.lead_groups import GROUPED
 from omi_keras.signal.lead_measures import PER_LEAD
@@ -21,7 +22,6 @@ from omi_keras.simulate.cohort import SimulatedECG, simulate_cohort
 
 T = np.arange(600.0)
 LIMB_ANGLES = {"I": 0.0, "II": 60.0, "III": 120.0, "aVR": -150.0, "aVL": -30.0, "aVF": 90.0}
-PER_SECOND = ("_mv_s",)
 
 
 def line(*knots: tuple[float, float]) -> np.ndarray:
@@ -139,6 +139,28 @@ def test_intervals(half: int) -> None:
     assert found["pr_interval_ms"] == pytest.approx(2 * (300 - half - 200), abs=16)
     assert found["t_peak_to_end_ms"] == pytest.approx(80, abs=10)
     assert found["II_p_mv"] == pytest.approx(0.1, abs=1e-6)
+
+
+def test_tall_sharp_t_is_no_second_beat() -> None:
+    # Hyperacute: T twice as tall as R and nearly as steep.
+    found = measured(np.outer(np.ones(12), bell(300, 0.6, 9) + bell(430, 1.2, 32)))
+    assert found["V3_t_mv"] == pytest.approx(1.2, rel=0.01)
+    assert found["qt_interval_ms"] == pytest.approx(2 * 130 + 2 * 32 + 25, abs=12)
+
+
+@pytest.mark.parametrize("rr", [215, 250, 290])
+def test_next_beat_is_not_measured(rr: int) -> None:
+    one = bell(300, 1.0, 9) + bell(400, 0.25, 30, 22)
+    after = bell(300 + rr, 1.0, 9) + bell(300 + rr - 65, 0.1, 14)
+    alone, followed = (measured(np.outer(np.ones(12), beat)) for beat in (one, one + after))
+    for name in ("qt_interval_ms", "t_peak_to_end_ms", "V2_t_mv", "V2_t_peak_ms"):
+        assert followed[name] == pytest.approx(alone[name], abs=8), name
+
+
+def test_biphasic_t_ends_with_its_second_half() -> None:
+    beat = np.outer(np.ones(12), QRS) + np.outer(np.ones(12), bell(385, 0.3, 25) + bell(450, -0.25, 22))
+    found = measured(beat)
+    assert found["qt_interval_ms"] == pytest.approx(2 * (450 - 280) + 2 * 22, abs=16)
 
 
 def test_no_p_wave_no_pr() -> None:
@@ -432,6 +454,13 @@ def test_simulated_j_point_and_st_are_the_truth(cohort: tuple[list[SimulatedECG]
     st = found[:, [FEATURES.index(f"{lead}_st_j60_mv") for lead in LEADS]]
     error = np.abs(st - np.stack([ecg.truth.st_level_mv for ecg in ecgs]))
     assert np.median(error) < 0.012 and np.quantile(error, 0.95) < 0.05
+
+
+def test_simulated_j_points_are_found(cohort: tuple[list[SimulatedECG], np.ndarray]) -> None:
+    ecgs, _ = cohort
+    j = delineate(np.stack([ecg.truth.true_beat for ecg in ecgs])).j
+    error = np.abs((j - 300) * 2.0 - np.array([ecg.truth.j_ms for ecg in ecgs]))
+    assert np.median(error) < 5 and error.max() < 24
 
 
 def test_inferior_occlusions_raise_inferior_st(cohort: tuple[list[SimulatedECG], np.ndarray]) -> None:
