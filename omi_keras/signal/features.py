@@ -22,7 +22,7 @@ from omi_keras.signal.lead_measures import PER_LEAD, lead_measures, t_onset
 from omi_keras.signal.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP, FLAT_SD
 from omi_keras.signal.record import LEADS
 
-# Beats measured at a time: what bounds the memory, about 60 MB.
+# Beats measured at a time: what bounds the memory, at about 40 MB.
 CHUNK = 128
 
 OVERALL: tuple[str, ...] = (

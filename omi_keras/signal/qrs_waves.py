@@ -14,6 +14,8 @@ from omi_keras.signal.median_beat import R_SAMPLE
 # tells how strong the beat is against its noise.
 OWN_SHARE = 0.03
 LARGEST_SHARE = 0.01
+# Its duration is taken where it passes this share of that height: at zero, noise would lengthen it.
+WIDTH_SHARE = 1.0 / 3.0
 
 Q, R, S, R_PRIME = range(4)
 
@@ -61,7 +63,8 @@ def qrs_waves(beats: np.ndarray, onset: np.ndarray, j: np.ndarray) -> QrsWaves:
     inside = between(onset - first, j - first, x.shape[2])[:, None, :]
     size = np.where(inside, x, -np.inf).max(axis=2) - np.where(inside, x, np.inf).min(axis=2)
     least = np.maximum(OWN_SHARE * size, LARGEST_SHARE * size.max(axis=1, keepdims=True))
-    up, down = x > least[:, :, None], x < -least[:, :, None]
+    edge = WIDTH_SHARE * least[:, :, None]
+    up, down = x > edge, x < -edge
     side = np.where(inside, up.astype(np.int8) - down.astype(np.int8), 0).reshape(-1, x.shape[2])
     row, sign, peak, length = _waves(side, np.abs(x).reshape(side.shape), least.ravel(), np.repeat(j - first, 12))
     # Alternating signs: what comes first decides what the others are called.
@@ -101,7 +104,7 @@ def _waves(
     peak = np.maximum.reduceat(height.ravel(), start)
     row, sign = start // width, side.ravel()[start].astype(np.intp)
 
-    real = sign != 0
+    real = (sign != 0) & (peak > least[row])
     row, sign, peak, start, stop = (a[real] for a in (row, sign, peak, start, stop))
     later = np.r_[False, row[1:] == row[:-1]]
     at_j = stop - row * width == last[row] + 1
