@@ -30,7 +30,7 @@ class Detection:
     threshold
         The operating point, chosen on validation ECGs.
     quality
-        Flags that a person should see beside the result (``"flat:V3"``, ``"einthoven"`` ...), empty when good.
+        Flags that a person should see beside the result (``"flat:V3"``, ``"einthoven:310uV"`` ...), empty when good.
     timings_ms
         Milliseconds spent on ``signal`` (recording → model input) and ``network``.
     """

@@ -13,6 +13,7 @@ from omi_keras.signal.beat_groups import NO_REPRODUCIBLE, align, main_group, ran
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.filters import HIGH_HZ, LOW_HZ, cosine_spectrum, filtered, mains_in_spectrum
 from omi_keras.signal.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP
+from omi_keras.signal.pacing import is_paced
 from omi_keras.signal.quality import check_record
 from omi_keras.signal.r_peaks import detect_r_peaks
 from omi_keras.signal.record import LEADS, SAMPLING_RATE, Record
@@ -55,7 +56,7 @@ class MedianBeat:
         (12,) float64: standard deviation of the kept beats about the median (robust), microvolts.
     flags
         The record's flags, those of :func:`omi_keras.signal.quality.check_record`, and ``few_beats`` (fewer than 5
-        kept), ``excluded_beats`` (over 30 % left out), ``mains:50`` / ``mains:60`` (removed), ``noisy:<lead>``,
+        kept), ``paced`` (a spike before most beats), ``excluded_beats`` (over 30 % left out), ``mains:50`` / ``mains:60`` (removed), ``noisy:<lead>``,
         ``implausible_rate_or_width``. Sorted.
     """
 
@@ -115,6 +116,8 @@ def median_beat(record: Record) -> MedianBeat:
     flags = {*record.flags, *quality, *(f"noisy:{LEADS[k]}" for k in np.flatnonzero(noise > NOISY_UV))}
     if mains is not None:
         flags.add(f"mains:{mains}")
+    if is_paced(signal, np.rint((found.peaks + 0.5) * n / found.leads.shape[1]).astype(np.intp)):
+        flags.add("paced")
     if kept < 5:
         flags.add("few_beats")
     if len(group) < 0.7 * len(peaks):

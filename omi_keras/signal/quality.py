@@ -36,8 +36,8 @@ def check_record(signal: np.ndarray, name: str) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Sorted: ``flat:<lead>``, ``clipped:<lead>``, ``einthoven`` (limb leads contradict each other: names
-        swapped, or leads not simultaneous), ``lead_reversal`` (arm electrodes probably exchanged).
+        Sorted: ``flat:<lead>``, ``clipped:<lead>``, ``einthoven:<residual>uV`` (limb leads contradict each
+        other: names swapped, or leads not simultaneous), ``lead_reversal`` (arm electrodes probably exchanged).
 
     Raises
     ------
@@ -76,8 +76,9 @@ def check_record(signal: np.ndarray, name: str) -> tuple[str, ...]:
     flags = {f"flat:{LEADS[k]}" for k in np.flatnonzero(flat)}
     flags |= {f"clipped:{LEADS[k]}" for k in np.flatnonzero(~flat) if _is_clipped(signal[k])}
     if not flat[:6].any():
-        if limb_lead_error_uv(signal) > EINTHOVEN_UV:
-            flags.add("einthoven")
+        residual = limb_lead_error_uv(signal)
+        if residual > EINTHOVEN_UV:
+            flags.add(f"einthoven:{residual:.0f}uV")
         if not flat[11] and _looks_reversed(signal):
             flags.add("lead_reversal")
     return tuple(sorted(flags))
