@@ -56,8 +56,8 @@ class MedianBeat:
         (12,) float64: standard deviation of the kept beats about the median (robust), microvolts.
     flags
         The record's flags, those of :func:`omi_keras.signal.quality.check_record`, and ``few_beats`` (fewer than 5
-        kept), ``paced`` (a spike before most beats), ``excluded_beats`` (over 30 % left out), ``mains:50`` / ``mains:60`` (removed), ``noisy:<lead>``,
-        ``implausible_rate_or_width``. Sorted.
+        kept), ``excluded_beats`` (over 30 % left out), ``paced`` (a spike before most beats), ``mains:50`` /
+        ``mains:60`` (removed), ``noisy:<lead>``, ``implausible_rate_or_width``. Sorted.
     """
 
     beat: np.ndarray
