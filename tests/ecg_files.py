@@ -6,8 +6,14 @@ import base64
 import binascii
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
+import pytest
+
+from omi_keras.signal.errors import InputError
+from omi_keras.signal.readers import read_record
+from omi_keras.signal.record import Record
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -399,3 +405,23 @@ def scp_zones(milliseconds: int, fiducial: int, beats: list[tuple[int, int, int]
     """Section 4: reference beat, and per beat its first sample, fiducial point and last sample."""
     head = struct.pack("<HHH", milliseconds, fiducial, len(beats))
     return head + b"".join(struct.pack("<HIII", 0, *beat) for beat in beats)
+
+
+def read(path: Path, content: bytes) -> Record:
+    """Write a file and read it as a recording, which must not hold what identifies the patient."""
+    path.write_bytes(content)
+    made = read_record(path)
+    for word in ("TESTNAM", "TESTID", "1950", "1951"):
+        assert word not in repr(made)
+    return made
+
+
+def refused(path: Path, content: bytes, *words: str) -> InputError:
+    """Write a file that must be refused with a sentence that holds the words."""
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_record(path)
+    text = str(caught.value)
+    for word in (path.name, *words):
+        assert word in text, text
+    return caught.value

@@ -5,28 +5,9 @@ from pathlib import Path
 import ecg_files
 import numpy as np
 import pytest
+from ecg_files import read, refused
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import LEADS, Record
-
-
-def read(path: Path, content: bytes) -> Record:
-    path.write_bytes(content)
-    made = read_record(path)
-    for word in ("TESTNAME", "TESTID", "1951"):
-        assert word not in repr(made)
-    return made
-
-
-def refused(path: Path, content: bytes, *words: str) -> InputError:
-    path.write_bytes(content)
-    with pytest.raises(InputError) as caught:
-        read_record(path)
-    text = str(caught.value)
-    for word in (path.name, *words):
-        assert word in text, text
-    return caught.value
+from omi_keras.signal.record import LEADS
 
 
 @pytest.fixture(name="adu")

@@ -8,33 +8,13 @@ from pathlib import Path
 import ecg_files
 import numpy as np
 import pytest
+from ecg_files import read, refused
 
 pytest.importorskip("defusedxml")
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import Record
 
 EIGHT = [0, 1, *range(6, 12)]
 MUSE_MV = 0.00488
-
-
-def read(path: Path, content: bytes) -> Record:
-    path.write_bytes(content)
-    made = read_record(path)
-    for word in ("TESTNAM", "TESTID", "1950"):
-        assert word not in repr(made)
-    return made
-
-
-def refused(path: Path, content: bytes, *words: str) -> InputError:
-    path.write_bytes(content)
-    with pytest.raises(InputError) as caught:
-        read_record(path)
-    text = str(caught.value)
-    for word in (path.name, *words):
-        assert word in text, text
-    return caught.value
 
 
 @pytest.fixture(name="adu")
