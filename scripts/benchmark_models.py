@@ -34,6 +34,7 @@ def ours(network: str, work: str, x: np.ndarray, y: np.ndarray) -> Callable[[], 
 
     from omi_keras.models.catalogue import build
     from omi_keras.models.inference import input_logits
+    from omi_keras.models.short_images import without_padded_rows
     from omi_keras.training.optimizer import TorchAdam
     from omi_keras.training.runtime import prepare_process
 
@@ -42,8 +43,9 @@ def ours(network: str, work: str, x: np.ndarray, y: np.ndarray) -> Callable[[], 
         return lambda: input_logits(model, x)
     prepare_process()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(TorchAdam(LEARNING_RATE), loss, jit_compile=False)
-    return lambda: model.train_on_batch(x, y)
+    trained = without_padded_rows(model)
+    trained.compile(TorchAdam(LEARNING_RATE), loss, jit_compile=False)
+    return lambda: trained.train_on_batch(x, y)
 
 
 def pytorch(network: str, work: str, x: np.ndarray, y: np.ndarray, channels_last: bool) -> Callable[[], object]:

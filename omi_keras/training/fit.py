@@ -13,6 +13,7 @@ from omi_keras.evaluation.metrics import ranking_metrics
 from omi_keras.models.catalogue import build
 from omi_keras.models.imagenet import start_from_imagenet
 from omi_keras.models.inference import cross_entropy, omi_probability, predict_logits
+from omi_keras.models.short_images import without_padded_rows
 from omi_keras.signal.errors import InputError
 from omi_keras.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from omi_keras.training.optimizer import TorchAdam
@@ -60,22 +61,25 @@ def fit_fold(
     model = build(protocol.model, "mixed_float16" if protocol.mixed_precision else "float32")
     if start is not None:
         start_from_imagenet(model, start)
-    # XLA would compile every new batch size anew, and the paper's balancing makes batches of many sizes.
-    model.compile(
-        TorchAdam(protocol.learning_rate),
+    # The same weights, fewer products. Without XLA: it would compile every new batch size, and the paper's balancing
+    # makes many; nor does it speed up the temporal networks' steps.
+    trained = without_padded_rows(model)
+    optimizer = TorchAdam(protocol.learning_rate)
+    trained.compile(
+        keras.optimizers.LossScaleOptimizer(optimizer) if protocol.mixed_precision else optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=protocol.balance == "class",
+        jit_compile=False,
     )
     progress = Progress(Schedule(protocol.learning_rate))
     if checkpoint.exists():
-        progress = load_checkpoint(checkpoint, model)
+        progress = load_checkpoint(checkpoint, trained)
     validation_beats, validation_omi = beats[validation], omi[validation]
     while progress.epoch < protocol.epochs:
         epoch = progress.epoch + 1
-        model.optimizer.learning_rate = progress.schedule.learning_rate
+        trained.optimizer.learning_rate = progress.schedule.learning_rate
         rng = np.random.default_rng([protocol.seed, fold, epoch])
         batches = epoch_batches(omi[training], protocol.batch_size, protocol.balance, rng)
-        loss = _one_epoch(model, beats, omi, [training[rows] for rows in batches], step_done)
+        loss = _one_epoch(trained, beats, omi, [training[rows] for rows in batches], step_done)
         logits = predict_logits(model, validation_beats)
         if not np.isfinite(logits).all():
             raise InputError(
@@ -93,7 +97,7 @@ def fit_fold(
         progress.history.append(row)
         if progress.schedule.see(epoch, found["score"]):
             progress.best_weights = [np.array(weight) for weight in model.get_weights()]
-        save_checkpoint(checkpoint, model, progress)
+        save_checkpoint(checkpoint, trained, progress)
         epoch_done(row)
     # A fresh model has no optimizer, whose slots would make the saved file three times as large, and is in float32.
     best = build(protocol.model, "float32")

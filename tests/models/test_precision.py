@@ -66,6 +66,9 @@ def test_trained_in_mixed_precision_interrupted_resumed_and_exported(easy_datase
         patch.setattr(learn, "show_epoch", kill)
         with pytest.raises(Killed):
             run_cli("train", easy_dataset, resumed, *options, "--epochs", 3)
+    with np.load(resumed / ".fold-00.partial" / "checkpoint.npz") as arrays:
+        slots = [arrays[name] for name in arrays.files if name.startswith("optimizer/")]
+    assert any(slot.shape == () and slot >= 1024 for slot in slots), "the scale of the loss"
     assert run_cli("train", easy_dataset, resumed, *options, "--epochs", 3, "--resume").exit_code == 0
     for name in ("history.csv", "predictions.csv"):
         assert (resumed / "fold-00" / name).read_bytes() == (whole / "fold-00" / name).read_bytes()

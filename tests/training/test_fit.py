@@ -6,9 +6,12 @@ import pytest
 
 from omi_keras.data.batches import epoch_batches, tf_batches
 from omi_keras.data.dataset import load_dataset
-from omi_keras.models.inference import cross_entropy, omi_probability, predict_logits
+from omi_keras.models.catalogue import build
+from omi_keras.models.inference import cross_entropy, input_logits, omi_probability, predict_logits
+from omi_keras.models.short_images import without_padded_rows
 from omi_keras.training import fit
 from omi_keras.training.fit import fit_fold
+from omi_keras.training.optimizer import TorchAdam
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.runtime import prepare_process
 
@@ -120,3 +123,21 @@ def test_probability_and_cross_entropy_of_logits():
     extreme = np.array([[1000, -1000], [-1000, 1000]], np.float32)
     np.testing.assert_array_equal(omi_probability(extreme), [0, 1])
     assert cross_entropy(extreme, np.array([0, 1])) == 0
+
+
+def test_resnet18_trains_the_same_without_the_padded_rows():
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((8, 12, 400, 1)).astype(np.float32), np.arange(8) % 2
+    plain = build("resnet18")
+    model = build("resnet18")
+    model.set_weights(plain.get_weights())
+    fewer = without_padded_rows(model)
+    losses = {}
+    for name, network in (("plain", plain), ("fewer", fewer)):
+        network.compile(TorchAdam(1e-4), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        losses[name] = [float(network.train_on_batch(x, y)) for _ in range(3)]
+    np.testing.assert_allclose(losses["fewer"], losses["plain"], rtol=1e-3)
+    assert losses["plain"][2] < losses["plain"][0]
+    # What was trained is the model itself.
+    np.testing.assert_allclose(input_logits(model, x), input_logits(plain, x), atol=0.05)
