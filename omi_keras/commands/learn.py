@@ -197,7 +197,11 @@ def import_torch(checkpoint: Path, out: Path, model: str, threshold: float, forc
     from omi_keras.models.import_torch import import_torch as convert
 
     info = convert(checkpoint, out, model, threshold=threshold, force=force)
-    result(info, as_json, f"{model} with {info['parameters']:,} parameters in {out}, threshold {threshold:.4f}")
+    result(
+        info,
+        as_json,
+        f"{model} with {info['trainable_parameters']:,} trainable parameters in {out}, threshold {threshold:.4f}",
+    )
 
 
 def _given(context: click.Context, names: tuple[str, ...]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -54,4 +55,5 @@ def import_torch(
     with new_folder(out, "model.json", force=force) as folder:
         model.save(folder / "model.keras")
         write_model_info(folder, info)
-    return {"model": name, "threshold": threshold, "parameters": model.count_params(), **origin}
+    trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    return {"model": name, "threshold": threshold, "trainable_parameters": trainable, **origin}

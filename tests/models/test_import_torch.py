@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from helpers import random_state, run_cli
 
+from edge.export import gate_rows
+from omi_keras.data.dataset import load_dataset
 from omi_keras.models.catalogue import NETWORKS
 from omi_keras.models.folder import load_model_folder
 from omi_keras.models.torch_weights import to_torch, torch_names
@@ -30,7 +32,7 @@ def test_safetensors_need_no_torch(safetensors, tmp_path, monkeypatch):
         "import-torch", safetensors(state), tmp_path / "model", "--model", "mayo-alvd", "--threshold", 0.25, "--json"
     )
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["parameters"] == 135_378 + 2 * (16 + 16 + 32 + 32 + 64 + 64 + 128 + 64 + 32)
+    assert json.loads(done.stdout)["trainable_parameters"] == 135_378
     folder = load_model_folder(tmp_path / "model")
     assert folder.threshold == 0.25
     assert folder.folds is None
@@ -89,3 +91,20 @@ def test_a_file_that_is_not_there(tmp_path):
     done = run_cli("import-torch", tmp_path / "no.pt", tmp_path / "model", "--model", "mayo-alvd")
     assert done.exit_code == 2
     assert "no.pt not found" in done.stderr
+
+
+def test_an_imported_network_becomes_a_bundle(safetensors, easy_dataset, tmp_path):
+    """What it was trained on is not known: some patients of the dataset calibrate, others are judged."""
+    model, bundle = tmp_path / "model", tmp_path / "bundle"
+    assert (
+        run_cli("import-torch", safetensors(random_state("mayo-alvd", 1)), model, "--model", "mayo-alvd").exit_code == 0
+    )
+    dataset = load_dataset(easy_dataset)
+    rows = gate_rows(load_model_folder(model), dataset, seed=0)
+    patients = {part: set(dataset.ecgs["patient_id"].iloc[found]) for part, found in rows.items()}
+    assert not patients["training"] & (patients["validation"] | patients["test"])
+    assert sum(len(found) for found in rows.values()) == len(dataset.ecgs)
+    done = run_cli("export-tflite", model, bundle, "--dataset", easy_dataset, "--quantize", "float32")
+    assert done.exit_code == 0, done.output
+    done = run_cli("check-parity", bundle, "--dataset", easy_dataset, "--model", model)
+    assert done.exit_code == 0, done.output
