@@ -173,7 +173,7 @@ def select(run: Path, out: Path, by: Any, force: bool, as_json: bool) -> None:
 @out_argument
 @click.option("--model", type=click.Choice(NETWORKS), required=True, help="The network that CHECKPOINT belongs to.")
 @click.option(
-    "--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+    "--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, callback=finite,
     help="Operating point, which a state dict does not hold: OMI when P(OMI) reaches it.",
 )  # fmt: skip
 @force_option

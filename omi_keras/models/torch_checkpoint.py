@@ -15,12 +15,6 @@ from omi_keras.signal.errors import InputError
 _NESTED = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.", "_orig_mod.")
 
-_WHOLE_MODULE = """\
-{path} is not a state dict but a whole pickled object, which could run code when it is opened; where it was \
-trained, turn it into a state dict:
-  model = torch.load({name!r}, weights_only=False)
-  torch.save(model.state_dict(), "state_dict.pt")"""
-
 
 def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """Read a state dict: ``.safetensors`` (needs no PyTorch), anything else as ``torch.save`` wrote it.
@@ -40,7 +34,8 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
         When the package that reads the format is not installed.
     """
     if not path.is_file():
-        raise InputError(f"{path} not found", "not_found")
+        what = "is a folder; name the checkpoint in it" if path.is_dir() else "not found"
+        raise InputError(f"{path} {what}", "not_found")
     parameters = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
     while parameters and (prefix := next((p for p in _PREFIXES if all(k.startswith(p) for k in parameters)), None)):
         parameters = {name.removeprefix(prefix): value for name, value in parameters.items()}
@@ -63,14 +58,11 @@ def _torch(path: Path) -> dict[str, np.ndarray]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error) or "persistent" in str(error):
-            raise InputError(_WHOLE_MODULE.format(path=path, name=path.name), "pickled_module") from None
+            raise _whole_module(path, f"torch.load({path.name!r}, weights_only=False)") from None
         raise _unreadable(path) from None
     except Exception as error:  # zip, tar and pickle readers, each in its own way
         if "TorchScript" in str(error):
-            text = _WHOLE_MODULE.format(path=path, name=path.name).replace(
-                f"torch.load({path.name!r}, weights_only=False)", f"torch.jit.load({path.name!r})"
-            )
-            raise InputError(text, "pickled_module") from None
+            raise _whole_module(path, f"torch.jit.load({path.name!r})") from None
         raise _unreadable(path) from None
     state = _state_dict(content)
     if state is None:
@@ -78,7 +70,10 @@ def _torch(path: Path) -> dict[str, np.ndarray]:
     other = [str(name) for name, value in state.items() if not isinstance(value, torch.Tensor)]
     if other:
         raise InputError(f"{path}: not tensors: {', '.join(other)}; save model.state_dict() alone", "no_state_dict")
-    return {str(name): value.detach().to(torch.float32).numpy() for name, value in state.items()}
+    half = (torch.bfloat16, torch.float16)  # NumPy has no bfloat16
+    return {
+        str(name): (value.float() if value.dtype in half else value).detach().numpy() for name, value in state.items()
+    }
 
 
 def _state_dict(content: Any) -> Mapping[Any, Any] | None:
@@ -88,6 +83,15 @@ def _state_dict(content: Any) -> Mapping[Any, Any] | None:
             return content
         content = inner
     return None
+
+
+def _whole_module(path: Path, load: str) -> InputError:
+    return InputError(
+        f"{path} is not a state dict but a whole pickled object, which could run code when it is opened; where it was "
+        "trained, turn it into a state dict:",
+        "pickled_module",
+        (f"model = {load}", 'torch.save(model.state_dict(), "state_dict.pt")'),
+    )
 
 
 def _unreadable(path: Path) -> InputError:

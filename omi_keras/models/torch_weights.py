@@ -41,12 +41,17 @@ def load_torch_parameters(model: keras.Model, parameters: Mapping[str, np.ndarra
         "missing": [name for name in targets if name not in given],
         "unexpected": [name for name in given if name not in targets],
         "of another shape": [],
+        "not of floating point": [],
         "not finite": [],
     }
     values = {}
     for name in targets.keys() & given.keys():
-        values[name] = _to_keras(given[name])
         expected = _torch_shape(targets[name])
+        # The kind of bfloat16, which NumPy knows from another package, is V.
+        if given[name].dtype.kind not in "fV":
+            wrong["not of floating point"].append(f"{name} {given[name].dtype}")
+            continue
+        values[name] = _to_keras(given[name])
         if given[name].shape != expected:
             wrong["of another shape"].append(f"{name} {given[name].shape} instead of {expected}")
         elif not np.isfinite(values[name]).all():

@@ -15,9 +15,15 @@ class InputError(ValueError):
         The sentence.
     reason
         A short stable word for tables (``missing_lead``, ``too_short``, ...).
+    to_type
+        Lines for the user to type, each on a line of its own after the sentence.
     """
 
-    def __init__(self, message: str, reason: str = "bad_input") -> None:
-        # Names and cells of damaged files end up in messages; a terminal must get one line without control characters.
-        super().__init__("".join(c if c.isprintable() else "?" for c in message))
+    def __init__(self, message: str, reason: str = "bad_input", to_type: tuple[str, ...] = ()) -> None:
+        super().__init__("\n  ".join(_printable(line) for line in (message, *to_type)))
         self.reason = reason
+
+
+def _printable(text: str) -> str:
+    """Names and cells of damaged files end up in messages; a terminal must get no control characters."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -61,6 +61,22 @@ def test_each_parameter_that_does_not_fit_is_listed(name, safetensors, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
 
 
+def test_numbers_of_another_kind_are_refused(safetensors, tmp_path):
+    state = random_state("mayo-alvd", 1)
+    state["fc1.weight"] = state["fc1.weight"].astype(np.int8)
+    done = run_cli("import-torch", safetensors(state), tmp_path / "model", "--model", "mayo-alvd")
+    assert done.exit_code == 2
+    assert "not of floating point: fc1.weight int8" in done.stderr
+
+
+def test_a_threshold_is_a_number(safetensors, tmp_path):
+    checkpoint = safetensors(random_state("mayo-alvd", 1))
+    for threshold in ("nan", "1.5", "x"):
+        done = run_cli("import-torch", checkpoint, tmp_path / "m", "--model", "mayo-alvd", "--threshold", threshold)
+        assert done.exit_code == 2
+        assert not (tmp_path / "m").exists()
+
+
 def test_a_checkpoint_of_another_network_is_refused(safetensors, tmp_path):
     done = run_cli(
         "import-torch",
