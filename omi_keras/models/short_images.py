@@ -16,10 +16,11 @@ KERNEL = (3, 3)
 
 def without_padded_rows(model: keras.Model) -> keras.Model:
     """The same function with the same weights; a network without 3×3 kernels stays as it is."""
-    return keras.models.clone_model(model, clone_function=_faster)
+    return keras.models.clone_model(model, clone_function=short_conv)
 
 
-def _faster(layer: keras.Layer) -> keras.Layer:
+def short_conv(layer: keras.Layer) -> keras.Layer:
+    """A padded 3×3 convolution without those products; any other layer as it is."""
     return _ShortConv(layer) if isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == KERNEL else layer
 
 

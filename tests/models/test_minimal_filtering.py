@@ -1,0 +1,44 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omi_keras.models.minimal_filtering import for_inference
+
+
+def conv_model(kernel: tuple[int, int], rows: int, time: int, channels: int, filters: int, bias: bool) -> keras.Model:
+    x = inputs = keras.Input((rows, time, channels))
+    x = keras.layers.ZeroPadding2D(((kernel[0] // 2,) * 2, (kernel[1] // 2,) * 2))(x)
+    conv = keras.layers.Conv2D(filters, kernel, use_bias=bias, bias_initializer="random_normal", name="conv")
+    return keras.Model(inputs, conv(x))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    kernel=st.sampled_from([(1, 3), (3, 3)]),
+    rows=st.integers(1, 4),
+    time=st.integers(3, 11),
+    channels=st.integers(1, 4),
+    filters=st.integers(1, 4),
+    bias=st.booleans(),
+)
+def test_the_sums_of_a_convolution(kernel, rows, time, channels, filters, bias):
+    model = conv_model(kernel, rows, time, channels, filters, bias)
+    x = np.random.default_rng(0).standard_normal((2, rows, time, channels)).astype(np.float32)
+    expected, found = np.asarray(model(x)), np.asarray(for_inference(model)(x))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=2e-6 * max(1, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("kernel", [(1, 5), (7, 7)])
+def test_other_kernels_stay_as_they_are(kernel):
+    fast = for_inference(conv_model(kernel, 12, 40, 2, 3, False))
+    assert isinstance(fast.get_layer("conv"), keras.layers.Conv2D)
+
+
+def test_it_computes_with_the_weights_of_now():
+    model = conv_model((1, 3), 2, 8, 2, 2, False)
+    fast, x = for_inference(model), np.ones((1, 2, 8, 2), np.float32)
+    model.set_weights([2 * weight for weight in model.get_weights()])
+    np.testing.assert_allclose(np.asarray(fast(x)), np.asarray(model(x)), rtol=1e-5, atol=1e-6)
