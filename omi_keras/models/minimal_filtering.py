@@ -8,6 +8,7 @@ so; a 3×3 kernel over an image of few rows sees its rows as further channels.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -25,6 +26,8 @@ def for_inference(model: keras.Model) -> keras.Model:
 
 
 def _faster(layer: keras.Layer) -> keras.Layer:
+    if isinstance(layer, keras.layers.MaxPooling2D):
+        return _MaxOfSlices(layer)
     if not isinstance(layer, keras.layers.Conv2D):
         return layer
     if layer.strides == (1, 1) and layer.kernel_size in ((1, WIDTH), KERNEL):
@@ -54,6 +57,24 @@ class _MinimalConv(keras.layers.Layer):
         else:
             y = _filtered(x, kernel[0])
         return y if self.conv.bias is None else y + ops.cast(self.conv.bias, self.compute_dtype)
+
+
+class _MaxOfSlices(keras.layers.Layer):
+    """Max-pooling as maxima of shifted images."""
+
+    def __init__(self, pool: keras.layers.MaxPooling2D) -> None:
+        super().__init__(name=pool.name, dtype=pool.dtype_policy)
+        self.pool = pool
+
+    def call(self, x: Any) -> Any:
+        (high, wide), (down, right) = self.pool.pool_size, self.pool.strides
+        rows, length = (x.shape[1] - high) // down + 1, (x.shape[2] - wide) // right + 1
+        slices = [
+            x[:, row : row + down * (rows - 1) + 1 : down, time : time + right * (length - 1) + 1 : right]
+            for row in range(high)
+            for time in range(wide)
+        ]
+        return functools.reduce(ops.maximum, slices)
 
 
 def _rows_as_channels(kernel: Any, rows: int) -> Any:
