@@ -40,10 +40,12 @@ class Progress:
         return len(self.history)
 
 
-def save_checkpoint(path: Path, model: keras.Model, progress: Progress) -> None:
+def save_checkpoint(
+    path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress
+) -> None:
     """Write weights, optimizer slots and progress. The sampler needs no state: it is seeded by epoch."""
     arrays: dict[str, Any] = {}
-    for kind, values in _variables(model).items():
+    for kind, values in _variables(model, optimizer).items():
         arrays |= {f"{kind}/{index}": np.asarray(value) for index, value in enumerate(values)}
     arrays |= {f"best/{index}": value for index, value in enumerate(progress.best_weights)}
     state = {"schedule": asdict(progress.schedule), "history": progress.history}
@@ -53,17 +55,16 @@ def save_checkpoint(path: Path, model: keras.Model, progress: Progress) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path, model: keras.Model) -> Progress:
-    """Read a checkpoint into ``model`` and its optimizer, which is built first so that its slots exist.
+def load_checkpoint(path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress:
+    """Read a checkpoint into ``model`` and its ``optimizer``, which must be built, so that its slots exist.
 
     Raises
     ------
     InputError
         When the file is not a checkpoint of this model.
     """
-    model.optimizer.build(model.trainable_variables)
     try:
-        return _read(path, model)
+        return _read(path, model, optimizer)
     except Exception as error:  # zip, NumPy, JSON and Keras say it each in their own way
         raise InputError(
             f"{path} is not a checkpoint of this run ({type(error).__name__}); delete it to train the fold anew",
@@ -71,9 +72,9 @@ def load_checkpoint(path: Path, model: keras.Model) -> Progress:
         ) from None
 
 
-def _read(path: Path, model: keras.Model) -> Progress:
+def _read(path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress:
     with np.load(path, allow_pickle=False) as arrays:
-        for kind, variables in _variables(model).items():
+        for kind, variables in _variables(model, optimizer).items():
             for index, variable in enumerate(variables):
                 variable.assign(arrays[f"{kind}/{index}"])
         state = json.loads(arrays["state"].tobytes())
@@ -81,5 +82,5 @@ def _read(path: Path, model: keras.Model) -> Progress:
     return Progress(Schedule(**state["schedule"]), state["history"], best)
 
 
-def _variables(model: keras.Model) -> dict[str, list[keras.Variable]]:
-    return {"weights": model.weights, "optimizer": model.optimizer.variables}
+def _variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, list[keras.Variable]]:
+    return {"weights": model.weights, "optimizer": optimizer.variables}

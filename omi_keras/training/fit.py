@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from omi_keras.data.batches import epoch_batches, tf_batches
+from omi_keras.data.batches import epoch_batches
 from omi_keras.evaluation.metrics import ranking_metrics
 from omi_keras.models.catalogue import build
 from omi_keras.models.imagenet import start_from_imagenet
 from omi_keras.models.inference import cross_entropy, omi_probability, predict_logits
-from omi_keras.models.short_images import without_padded_rows
 from omi_keras.signal.errors import InputError
+from omi_keras.training.callbacks import Epoch, EpochDone, StepDone
 from omi_keras.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from omi_keras.training.optimizer import TorchAdam
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.schedule import Schedule
-
-EpochDone = Callable[[dict[str, float]], None]
-StepDone = Callable[[int, int], None]  # step, steps of this epoch
 
 
 def fit_fold(
@@ -61,25 +58,27 @@ def fit_fold(
     model = build(protocol.model, "mixed_float16" if protocol.mixed_precision else "float32")
     if start is not None:
         start_from_imagenet(model, start)
-    # The same weights, fewer products. Without XLA: it would compile every new batch size, and the paper's balancing
-    # makes many; nor does it speed up the temporal networks' steps.
-    trained = without_padded_rows(model)
-    optimizer = TorchAdam(protocol.learning_rate)
-    trained.compile(
-        keras.optimizers.LossScaleOptimizer(optimizer) if protocol.mixed_precision else optimizer,
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,
-    )
+    optimizer: keras.optimizers.Optimizer = TorchAdam(protocol.learning_rate)
+    if protocol.mixed_precision:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(model.trainable_variables)
     progress = Progress(Schedule(protocol.learning_rate))
     if checkpoint.exists():
-        progress = load_checkpoint(checkpoint, trained)
+        progress = load_checkpoint(checkpoint, model, optimizer)
+
+    def batches_of(epoch: int) -> list[np.ndarray]:
+        rng = np.random.default_rng([protocol.seed, fold, epoch])
+        batches = epoch_batches(omi[training], protocol.batch_size, protocol.balance, rng)
+        return [training[rows] for rows in batches]
+
+    train = _epoch(protocol, model, optimizer, beats, omi, training, batches_of(1))
     validation_beats, validation_omi = beats[validation], omi[validation]
     while progress.epoch < protocol.epochs:
         epoch = progress.epoch + 1
-        trained.optimizer.learning_rate = progress.schedule.learning_rate
-        rng = np.random.default_rng([protocol.seed, fold, epoch])
-        batches = epoch_batches(omi[training], protocol.batch_size, protocol.balance, rng)
-        loss = _one_epoch(trained, beats, omi, [training[rows] for rows in batches], step_done)
+        optimizer.learning_rate = progress.schedule.learning_rate
+        batches = batches_of(epoch)
+        # Chance may give a small dataset an epoch without any batch.
+        loss = train(batches, step_done) if batches else float("nan")
         logits = predict_logits(model, validation_beats)
         if not np.isfinite(logits).all():
             raise InputError(
@@ -97,7 +96,7 @@ def fit_fold(
         progress.history.append(row)
         if progress.schedule.see(epoch, found["score"]):
             progress.best_weights = [np.array(weight) for weight in model.get_weights()]
-        save_checkpoint(checkpoint, trained, progress)
+        save_checkpoint(checkpoint, model, optimizer, progress)
         epoch_done(row)
     # A fresh model has no optimizer, whose slots would make the saved file three times as large, and is in float32.
     best = build(protocol.model, "float32")
@@ -105,12 +104,21 @@ def fit_fold(
     return best, progress
 
 
-def _one_epoch(
-    model: keras.Model, beats: np.ndarray, omi: np.ndarray, batches: list[np.ndarray], step_done: StepDone
-) -> float:
-    """Train on every batch once; return the mean training loss over ECGs, NaN where chance gave no batch."""
-    if not batches:
-        return float("nan")
-    tick = keras.callbacks.LambdaCallback(on_train_batch_end=lambda step, logs: step_done(step + 1, len(batches)))
-    history = model.fit(tf_batches(beats, omi, batches), verbose=0, shuffle=False, callbacks=[tick])
-    return float(history.history["loss"][0])
+def _epoch(
+    protocol: Protocol,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    beats: np.ndarray,
+    omi: np.ndarray,
+    training: np.ndarray,
+    first: list[np.ndarray],
+) -> Epoch:
+    """The steps of an epoch on the backend at hand; ``first`` are the batches of the first epoch."""
+    if keras.backend.backend() == "jax":
+        from omi_keras.training.jax_epoch import jax_epoch
+
+        return jax_epoch(model, optimizer, beats, omi, training)
+    from omi_keras.training.tensorflow_epoch import sizes_to_compile, tensorflow_epoch
+
+    sizes = sizes_to_compile(protocol.model, first, protocol.epochs)
+    return tensorflow_epoch(model, optimizer, beats, omi, sizes)

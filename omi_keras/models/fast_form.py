@@ -1,9 +1,10 @@
-"""Convolutions along time with two thirds of the products, for inference.
+"""The same networks in the order of computation that is fast when XLA compiles them.
 
 Minimal filtering F(2, 3) (Winograd 1980, Arithmetic Complexity of Computations; Lavin and Gray 2016, section 4.1):
 two neighbouring outputs of a kernel of three need four products instead of six. Its sums are those of the convolution
 to the rounding of float32, so no weight is changed or trained anew. Every kernel of three and stride one is computed
-so; a 3×3 kernel over an image of few rows sees its rows as further channels.
+so; a 3×3 kernel over an image of few rows sees its rows as further channels. Max-pooling is written as maxima, which
+XLA joins with what comes before and after; its own pooling has a slow gradient, and none that is deterministic.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ TILE = 2  # outputs that share their products
 WIDTH = 3  # of the kernel
 
 
-def for_inference(model: keras.Model) -> keras.Model:
-    """The same function of the same weights, in the order of computation that is fast under XLA."""
+def fast_form(model: keras.Model) -> keras.Model:
+    """The same function of the same weights."""
     return keras.models.clone_model(model, clone_function=_faster)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omi_keras.models.minimal_filtering import for_inference
+from omi_keras.models.fast_form import fast_form
 
 
 def conv_model(kernel: tuple[int, int], rows: int, time: int, channels: int, filters: int, bias: bool) -> keras.Model:
@@ -26,19 +26,33 @@ def conv_model(kernel: tuple[int, int], rows: int, time: int, channels: int, fil
 def test_the_sums_of_a_convolution(kernel, rows, time, channels, filters, bias):
     model = conv_model(kernel, rows, time, channels, filters, bias)
     x = np.random.default_rng(0).standard_normal((2, rows, time, channels)).astype(np.float32)
-    expected, found = np.asarray(model(x)), np.asarray(for_inference(model)(x))
+    expected, found = np.asarray(model(x)), np.asarray(fast_form(model)(x))
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=2e-6 * max(1, np.abs(expected).max()))
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    pool=st.sampled_from([(1, 2), (1, 4), (1, 3), (3, 3)]),
+    stride=st.sampled_from([1, 2]),
+    rows=st.integers(3, 6),
+    time=st.integers(4, 11),
+)
+def test_the_maxima_of_pooling(pool, stride, rows, time):
+    x = inputs = keras.Input((rows, time, 2))
+    model = keras.Model(inputs, keras.layers.MaxPooling2D(pool, (stride, stride + 1), padding="valid")(x))
+    x = np.random.default_rng(0).standard_normal((2, rows, time, 2)).astype(np.float32)
+    np.testing.assert_array_equal(np.asarray(fast_form(model)(x)), np.asarray(model(x)))
+
+
 @pytest.mark.parametrize("kernel", [(1, 5), (7, 7)])
 def test_other_kernels_stay_as_they_are(kernel):
-    fast = for_inference(conv_model(kernel, 12, 40, 2, 3, False))
+    fast = fast_form(conv_model(kernel, 12, 40, 2, 3, False))
     assert isinstance(fast.get_layer("conv"), keras.layers.Conv2D)
 
 
 def test_it_computes_with_the_weights_of_now():
     model = conv_model((1, 3), 2, 8, 2, 2, False)
-    fast, x = for_inference(model), np.ones((1, 2, 8, 2), np.float32)
+    fast, x = fast_form(model), np.ones((1, 2, 8, 2), np.float32)
     model.set_weights([2 * weight for weight in model.get_weights()])
     np.testing.assert_allclose(np.asarray(fast(x)), np.asarray(model(x)), rtol=1e-5, atol=1e-6)

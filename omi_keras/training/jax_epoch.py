@@ -1,0 +1,106 @@
+"""One epoch of training steps on JAX, without TensorFlow: batches are picked on the device that computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from omi_keras.data.batches import read_batch
+from omi_keras.models.fast_form import fast_form
+from omi_keras.models.filled_batches import ignoring_filling, rows_that_count
+from omi_keras.training.callbacks import Epoch, StepDone
+
+# JAX compiles every batch size anew: batches are filled up to a multiple of this, and what fills them counts nowhere.
+GRAIN = 16
+# Model inputs of as many ECGs as this stay on the device (4 GB); of more, each batch is read from the disk.
+ON_DEVICE = 200_000
+
+
+def jax_epoch(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, beats: np.ndarray, omi: np.ndarray, training: np.ndarray
+) -> Epoch:
+    """A function that trains ``model`` on batches of rows and returns the mean loss over their ECGs.
+
+    Parameters
+    ----------
+    model
+        Its weights are what is trained.
+    optimizer
+        Built for the model's trainable variables.
+    beats, omi
+        (n_ecgs, 12, 600) mV, may be a memory map, and (n_ecgs,) labels 0/1.
+    training
+        Rows that batches are drawn from.
+    """
+    # A GPU's own library filters minimally itself.
+    network = fast_form(model) if jax.default_backend() == "cpu" else model
+    step = _step(ignoring_filling(network), optimizer)
+    place = np.full(len(beats), -1)
+    place[training] = np.arange(len(training))
+    # Read in the order of the disk, in parts: at most one part is twice in memory.
+    stored = (
+        jnp.concatenate([jnp.asarray(read_batch(beats, part)) for part in np.array_split(training, 32) if len(part)])
+        if len(training) <= ON_DEVICE
+        else None
+    )
+    pick = jax.jit(lambda inputs, rows: inputs[rows])
+
+    def epoch(batches: list[np.ndarray], step_done: StepDone) -> float:
+        state = _state(model, optimizer)
+        losses = []
+        for number, rows in enumerate(batches, start=1):
+            filled, counts = _filled(rows)
+            x = read_batch(beats, filled) if stored is None else pick(stored, place[filled])
+            state, loss = step(state, x, omi[filled], counts)
+            losses.append(loss * len(rows))
+            step_done(number, len(batches))
+        # Only now does the host wait for the device.
+        total = float(jnp.stack(losses).sum())
+        _restore(model, optimizer, state)
+        return total / sum(len(rows) for rows in batches)
+
+    return epoch
+
+
+def _filled(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows, the first of them repeated up to a multiple of the grain, and 1 where a row counts."""
+    size = -(-len(rows) // GRAIN) * GRAIN
+    counts = (np.arange(size) < len(rows)).astype(np.float32)
+    return np.concatenate([rows, np.repeat(rows[:1], size - len(rows))]), counts
+
+
+def _step(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Callable[..., Any]:
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
+
+    def loss(trainable: Any, fixed: Any, slots: Any, x: Any, y: Any, counts: Any) -> Any:
+        with rows_that_count(counts):
+            logits, fixed = network.stateless_call(trainable, fixed, x, training=True)
+        mean = (loss_of(y, logits) * counts).sum() / counts.sum()
+        with keras.StatelessScope(state_mapping=list(zip(optimizer.variables, slots, strict=True))):
+            return optimizer.scale_loss(mean), (mean, fixed)
+
+    def step(state: Any, x: Any, y: Any, counts: Any) -> Any:
+        trainable, fixed, slots = state
+        (_, (mean, fixed)), gradient = jax.value_and_grad(loss, has_aux=True)(trainable, fixed, slots, x, y, counts)
+        trainable, slots = optimizer.stateless_apply(slots, gradient, trainable)
+        return (trainable, fixed, slots), mean
+
+    return jax.jit(step, donate_argnums=0)
+
+
+def _state(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> tuple[list[Any], list[Any], list[Any]]:
+    # Copies, because a step gives the memory of its arguments to its results.
+    kinds = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
+    return tuple([jnp.array(variable.value) for variable in kind] for kind in kinds)  # type: ignore[return-value]
+
+
+def _restore(model: keras.Model, optimizer: keras.optimizers.Optimizer, state: tuple[list[Any], ...]) -> None:
+    kinds = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
+    for variables, values in zip(kinds, state, strict=True):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)

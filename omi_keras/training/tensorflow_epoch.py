@@ -1,0 +1,82 @@
+"""One epoch of training steps on TensorFlow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from omi_keras.data.batches import tf_batches
+from omi_keras.models.fast_form import fast_form
+from omi_keras.models.short_images import without_padded_rows
+from omi_keras.training.callbacks import Epoch, StepDone
+
+# Compiled by XLA, a step of these takes half the time. The temporal networks' steps are bound by memory: no faster at
+# 18 ECGs, a fifth slower at 128.
+COMPILED_NETWORKS = ("resnet18", "mayo-alvd")
+# XLA compiles every batch size anew, for 5 to 20 seconds, which this many ECGs in batches of that size pay back.
+WORTH_COMPILING = 5000
+
+
+def tensorflow_epoch(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    beats: np.ndarray,
+    omi: np.ndarray,
+    compiled_sizes: frozenset[int],
+) -> Epoch:
+    """A function that trains ``model`` on batches of rows and returns the mean loss over their ECGs.
+
+    Parameters
+    ----------
+    model
+        Its weights are what is trained.
+    optimizer
+        Built for the model's trainable variables.
+    beats, omi
+        (n_ecgs, 12, 600) mV, may be a memory map, and (n_ecgs,) labels 0/1.
+    compiled_sizes
+        Batch sizes whose steps XLA compiles.
+    """
+    plain = tf.function(
+        _step(without_padded_rows(model), optimizer),
+        # One trace for all batch sizes.
+        input_signature=[tf.TensorSpec((None, 12, 400, 1), tf.float32), tf.TensorSpec((None,), tf.int32)],
+    )
+    compiled = tf.function(_step(fast_form(model), optimizer), jit_compile=True)
+
+    def epoch(batches: list[np.ndarray], step_done: StepDone) -> float:
+        total = 0.0
+        for number, (x, y) in enumerate(tf_batches(beats, omi, batches), start=1):
+            step = compiled if len(y) in compiled_sizes else plain
+            total += float(step(x, y)) * len(y)
+            step_done(number, len(batches))
+        return total / sum(len(rows) for rows in batches)
+
+    return epoch
+
+
+def sizes_to_compile(network: str, batches: list[np.ndarray], epochs: int) -> frozenset[int]:
+    """The batch sizes that XLA compiles, from the batches of the first epoch: the same for every resumption."""
+    if network not in COMPILED_NETWORKS:
+        return frozenset()
+    steps = Counter(len(rows) for rows in batches)
+    return frozenset(size for size, count in steps.items() if size * count * epochs >= WORTH_COMPILING)
+
+
+def _step(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Callable[[Any, Any], Any]:
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    variables = network.trainable_variables
+
+    def step(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = loss_of(y, network(x, training=True))
+            scaled = optimizer.scale_loss(loss)
+        optimizer.apply(tape.gradient(scaled, variables), variables)
+        return loss
+
+    return step
