@@ -181,8 +181,7 @@ def _posterior(seen: _Seen) -> np.ndarray:
     lowered = seen.st <= -POSTERIOR_MV + TINY_MV
     opposite = (lowered & (seen.t > 0.0))[:, _places("V1", "V2", "V3")]
     elsewhere = lowered[:, _places("I", "II", "V5", "V6")].any(axis=1)
-    found: np.ndarray = (opposite[:, 1:] & opposite[:, :-1]).any(axis=1) & ~elsewhere
-    return found
+    return np.asarray((opposite[:, 1:] & opposite[:, :-1]).any(axis=1) & ~elsewhere)
 
 
 def _hypertrophy(seen: _Seen, women: np.ndarray) -> np.ndarray:
@@ -209,7 +208,7 @@ def _read_left_bundle(seen: _Seen, how: LeftBundle) -> np.ndarray:
     upright = seen.qrs_area > 0.0
     lowered = seen.st[:, _places("V1", "V2", "V3")] <= -CONCORDANT_MV + TINY_MV
     down = ~upright[:, _places("V1", "V2", "V3")]
-    found: np.ndarray = (raised & upright).any(axis=1) | (lowered & down).any(axis=1)
+    found = np.asarray((raised & upright).any(axis=1) | (lowered & down).any(axis=1))
     if how == "smith":
         found |= (raised & ~upright & (seen.s < 0.0) & (seen.st >= DISCORDANT_SHARE * -seen.s)).any(axis=1)
     return found
