@@ -7,7 +7,7 @@ import os
 import click
 
 from omi_keras import __version__
-from omi_keras.commands import data, device, learn
+from omi_keras.commands import data, device, learn, train
 from omi_keras.terminal import Commands, accept_any_terminal
 
 
@@ -37,7 +37,8 @@ def main() -> None:
 for command in (
     data.simulate,
     data.prepare,
-    learn.train,
+    train.train,
+    train.search_lr,
     learn.evaluate,
     learn.select,
     learn.import_torch,

@@ -85,6 +85,17 @@ def fold_list(text: str) -> list[int] | None:
         raise click.BadParameter(f"{text!r} is neither all nor numbers like 0,3", param_hint="--folds") from None
 
 
+def number_list(text: str, option: str) -> list[float]:
+    """``"1e-5,1e-4"`` → [1e-5, 1e-4], positive and each once."""
+    try:
+        numbers = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        numbers = []
+    if not numbers or not all(math.isfinite(number) and number > 0 for number in numbers):
+        raise click.BadParameter(f"{text!r} is no list of positive numbers like 1e-5,1e-4", param_hint=option)
+    return numbers
+
+
 def result(content: Any, as_json: bool, text: str) -> None:
     """Print a command's result: text for people, or JSON on standard output for programs."""
     if as_json:
@@ -124,24 +135,6 @@ def watched(items: Iterable[Item], tick: Callable[[int, int], None], total: int)
     for done, item in enumerate(items, start=1):
         yield item
         tick(done, total)
-
-
-def show_epoch(row: dict[str, float]) -> None:
-    """One line per epoch, the columns of history.csv; a forest has candidates and no learning rate."""
-    step, further = "epoch", f"lr {row['learning_rate']:.2g}"
-    if math.isnan(row["learning_rate"]):
-        step, further = "candidate", f"leaf {row['min_samples_leaf']:.0f}, features {row['max_features']:.0%}"
-    click.echo(
-        f"\r  {step} {row['epoch']:.0f}: loss {row['loss']:.4f}  val loss {row['val_loss']:.4f}  "
-        f"val AUC {row['val_auc']:.4f}  val AP {row['val_ap']:.4f}  val score {row['val_score']:.4f}  {further}",
-        err=True,
-    )
-
-
-def show_step(step: int, steps: int) -> None:
-    """Where the epoch stands, on a terminal only."""
-    if sys.stderr.isatty():
-        click.echo(f"\r  step {step}/{steps}", nl=False, err=True)
 
 
 def parity_text(measured: dict[str, dict[str, float]], simulated: bool) -> str:

@@ -10,7 +10,7 @@ from joblib import Parallel, delayed, parallel_config
 
 from omi_keras.signal.errors import InputError
 
-__all__ = ["delayed", "workers"]
+__all__ = ["dask_client", "delayed", "workers"]
 
 DASK = "dask://"
 CONNECT_SECONDS = 20
@@ -36,6 +36,19 @@ def workers(jobs: int, scheduler: str) -> Iterator[Any]:
     if scheduler == "local":
         yield Parallel(n_jobs=jobs, return_as="generator")
         return
+    with dask_client(scheduler), parallel_config("dask", wait_for_workers_timeout=CONNECT_SECONDS):
+        yield Parallel(return_as="generator")
+
+
+@contextmanager
+def dask_client(scheduler: str) -> Iterator[Any]:
+    """A client of the Dask scheduler at ``dask://HOST:PORT``.
+
+    Raises
+    ------
+    InputError
+        When the address is not one, or nobody answers there.
+    """
     if not scheduler.startswith(DASK):
         raise InputError(f"--scheduler {scheduler}: expected local or dask://HOST:PORT", "scheduler")
     from distributed import Client
@@ -44,5 +57,5 @@ def workers(jobs: int, scheduler: str) -> Iterator[Any]:
         client = Client(f"tcp://{scheduler.removeprefix(DASK)}", timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(f"no Dask scheduler answers at {scheduler}: {error}", "scheduler") from None
-    with client, parallel_config("dask", wait_for_workers_timeout=CONNECT_SECONDS):
-        yield Parallel(return_as="generator")
+    with client:
+        yield client

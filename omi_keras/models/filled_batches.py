@@ -37,10 +37,11 @@ class _CountingNorm(keras.layers.Layer):
         super().__init__(name=norm.name, dtype=norm.dtype_policy)
         self.norm = norm
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Any, training: bool = False, mask: Any = None) -> Any:
         counts = _COUNTS.get(None)
         if counts is None or not training:
             return self.norm(x, training=training)
-        # Keras wants the mask in the shape of the input without its channels.
+        # Keras wants the mask in the shape of the input without its channels. Its own call would hand it on to layers
+        # that do not know masks.
         mask = ops.reshape(counts, (-1, *[1] * (len(x.shape) - 2)))
-        return self.norm(x, training=training, mask=ops.broadcast_to(mask, ops.shape(x)[:-1]))
+        return self.norm.call(x, training=training, mask=ops.broadcast_to(mask, ops.shape(x)[:-1]))

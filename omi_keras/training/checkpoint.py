@@ -40,9 +40,7 @@ class Progress:
         return len(self.history)
 
 
-def save_checkpoint(
-    path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress
-) -> None:
+def save_checkpoint(path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress) -> None:
     """Write weights, optimizer slots and progress. The sampler needs no state: it is seeded by epoch."""
     arrays: dict[str, Any] = {}
     for kind, values in _variables(model, optimizer).items():

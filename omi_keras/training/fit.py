@@ -18,6 +18,7 @@ from omi_keras.training.callbacks import Epoch, EpochDone, StepDone
 from omi_keras.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from omi_keras.training.optimizer import TorchAdam
 from omi_keras.training.protocol import Protocol
+from omi_keras.training.run import write_history
 from omi_keras.training.schedule import Schedule
 
 
@@ -55,11 +56,12 @@ def fit_fold(
     """
     # Weights, and nothing else, come from this seed: batches have their own generator.
     keras.utils.set_random_seed(int(np.random.SeedSequence([protocol.seed, fold]).generate_state(1)[0]))
-    model = build(protocol.model, "mixed_float16" if protocol.mixed_precision else "float32")
+    model = build(protocol.model, protocol.precision)
     if start is not None:
         start_from_imagenet(model, start)
     optimizer: keras.optimizers.Optimizer = TorchAdam(protocol.learning_rate)
-    if protocol.mixed_precision:
+    if protocol.precision == "mixed_float16":
+        # bfloat16 has the range of float32.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(model.trainable_variables)
     progress = Progress(Schedule(protocol.learning_rate))
@@ -97,6 +99,8 @@ def fit_fold(
         if progress.schedule.see(epoch, found["score"]):
             progress.best_weights = [np.array(weight) for weight in model.get_weights()]
         save_checkpoint(checkpoint, model, optimizer, progress)
+        # For whoever watches from another process.
+        write_history(checkpoint.parent, progress.history)
         epoch_done(row)
     # A fresh model has no optimizer, whose slots would make the saved file three times as large, and is in float32.
     best = build(protocol.model, "float32")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omi_keras.data.artifacts import write_bytes, write_json
+from omi_keras.data.artifacts import write_json
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import rotation
 from omi_keras.evaluation.metrics import best_f1_threshold, operating_point_metrics, ranking_metrics
 from omi_keras.models.catalogue import RANDOM_FOREST
+from omi_keras.signal.errors import InputError
+from omi_keras.training.jobs import Job
 from omi_keras.training.protocol import Protocol
-from omi_keras.training.run import FORMAT_VERSION, HISTORY_COLUMNS, fold_folder
+from omi_keras.training.run import FORMAT_VERSION, fold_folder, partial_folder, write_history, write_table
+from omi_keras.training.tensorboard import with_tensorboard
 
 
 @dataclass(frozen=True)
@@ -56,20 +60,60 @@ class _Fitted:
     save: Callable[[Path], None]
 
 
-def train_fold(cohort: Cohort, run: Path, protocol: Protocol, fold: int, callbacks: dict[str, Any]) -> None:
-    """Train one fold and write ``run/fold-NN``; continues from the checkpoint that an interruption left."""
-    training_folds, validation_fold, test_fold = rotation(fold, cohort.n_folds)
+def train_fold(cohort: Cohort, job: Job, protocol: Protocol, callbacks: dict[str, Any]) -> None:
+    """Train the fold of ``job`` and write ``run/fold-NN``; continues from the checkpoint that an interruption left.
+
+    Raises
+    ------
+    InputError
+        When another process is training the same fold.
+    """
+    training_folds, validation_fold, test_fold = rotation(job.fold, cohort.n_folds)
     parts = {
         "training": np.flatnonzero(np.isin(cohort.fold, training_folds)),
         "validation": np.flatnonzero(cohort.fold == validation_fold),
         "test": np.flatnonzero(cohort.fold == test_fold),
     }
-    # The unfinished fold lives here; its last act is to take the name of a finished one.
-    partial = run / f".fold-{fold:02d}.partial"
+    partial = partial_folder(job.run, job.fold)
     partial.mkdir(exist_ok=True)
+    with _alone(partial, job):
+        _train(cohort, partial, protocol, job, parts, callbacks)
+        partial.rename(fold_folder(job.run, job.fold))
+
+
+@contextmanager
+def _alone(partial: Path, job: Job) -> Iterator[None]:
+    """Keep other processes from training the same fold. The system frees the lock of a process that dies."""
+    lock = partial / "lock"
+    with lock.open("w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # Windows
+            pass
+        except OSError:
+            raise InputError(
+                f"fold {job.fold} of {job.run} is being trained by another process; wait for it, or stop it", "busy"
+            ) from None
+        yield
+    (fold_folder(job.run, job.fold) / "lock").unlink(missing_ok=True)
+
+
+def _train(
+    cohort: Cohort,
+    partial: Path,
+    protocol: Protocol,
+    job: Job,
+    parts: dict[str, np.ndarray],
+    callbacks: dict[str, Any],
+) -> None:
+    if job.tensorboard:
+        callbacks = with_tensorboard(job.run / "tensorboard" / f"fold-{job.fold:02d}", callbacks)
     fit = _fit_forest if protocol.model == RANDOM_FOREST else _fit_network
-    fitted = fit(cohort, protocol, fold, parts, partial / "checkpoint.npz", callbacks)
-    probability = {split: fitted.probability(cohort.inputs[parts[split]]) for split in ("validation", "test")}
+    fitted = fit(cohort, protocol, job.fold, parts, partial / "checkpoint.npz", callbacks)
+    splits = ("validation", "test") if job.tested else ("validation",)
+    probability = {split: fitted.probability(cohort.inputs[parts[split]]) for split in splits}
     omi = {split: cohort.omi[rows] for split, rows in parts.items()}
     threshold = best_f1_threshold(omi["validation"], probability["validation"])
     metrics: dict[str, Any] = {"format_version": FORMAT_VERSION, "simulated": cohort.dataset.simulated}
@@ -84,14 +128,10 @@ def train_fold(cohort: Cohort, run: Path, protocol: Protocol, fold: int, callbac
         for split, values in probability.items()
     ]
     fitted.save(partial)
-    # The fixed columns first, whatever else a model has to tell after them.
-    history = pd.DataFrame(fitted.history)
-    further = [column for column in history.columns if column not in HISTORY_COLUMNS]
-    write_table(partial / "history.csv", history[[*HISTORY_COLUMNS, *further]])
+    write_history(partial, fitted.history)
     write_table(partial / "predictions.csv", pd.concat(predictions))
     write_json(partial / "metrics.json", metrics)
     (partial / "checkpoint.npz").unlink(missing_ok=True)
-    partial.rename(fold_folder(run, fold))
 
 
 def _fit_network(
@@ -150,8 +190,3 @@ def _fit_forest(
         write_table(folder / "importances.csv", table.sort_values("importance", ascending=False, kind="stable"))
 
     return _Fitted(history, best, forest.probability, save)
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV file, the same bytes on every system."""
-    write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from omi_keras.data.batches import Balance
+from omi_keras.models.catalogue import Precision
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Protocol:
     learning_rate: float
     balance: Balance
     seed: int
-    mixed_precision: bool = False
+    precision: Precision = "float32"
     # SHA-256 of the ImageNet weights that a ResNet-18 starts from.
     imagenet_sha256: str | None = None
+    # Threads of a training process: sums over a batch are divided among them, so that another number rounds otherwise.
+    threads: int = 0

@@ -15,19 +15,38 @@ from typing import Any
 
 import pandas as pd
 
-from omi_keras.data.artifacts import read_json
+from omi_keras.data.artifacts import read_json, write_bytes
 from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.signal.errors import InputError
 
 FORMAT_VERSION = 1
 CONFIG_FIELDS = {"model": str, "simulated": bool, "n_folds": int, "dataset_sha256": dict}
 METRICS_FIELDS = {"validation.score": float, "test.score": float, "threshold": float, "best_epoch": int}
+# Features of all beats while the forests of a run grow.
+FEATURES_FILE = ".features.npy"
 HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "val_auc", "val_ap", "val_score", "learning_rate")
 
 
 def fold_folder(run: Path, fold: int) -> Path:
     """``run/fold-03`` for fold 3."""
     return run / f"fold-{fold:02d}"
+
+
+def partial_folder(run: Path, fold: int) -> Path:
+    """Where an unfinished fold lives; its last act is to take the name of a finished one."""
+    return run / f".fold-{fold:02d}.partial"
+
+
+def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
+    """Write ``history.csv``: the fixed columns first, whatever else a model has to tell after them."""
+    history = pd.DataFrame(rows)
+    further = [column for column in history.columns if column not in HISTORY_COLUMNS]
+    write_table(folder / "history.csv", history[[*HISTORY_COLUMNS, *further]])
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV file, the same bytes on every system."""
+    write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
 
 
 @dataclass(frozen=True)

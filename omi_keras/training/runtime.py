@@ -2,18 +2,67 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
 import platform
+from pathlib import Path
+
+from omi_keras.models.catalogue import Precision
 
 # glibc's names for mallopt, from malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _NEVER = 2**31 - 1
 
 
-def prepare_process() -> None:
-    """Call once before training."""
+def prepare_process(threads: int = 0) -> None:
+    """Call before training, and before anything else has used the backend; ``threads`` 0 leaves their number to it."""
     _be_deterministic()
+    if threads:
+        _use_threads(threads)
     _keep_freed_memory()
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _use_threads(threads: int) -> None:
+    import keras
+
+    # JAX has no such setting: it takes the cores that the process may use.
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with contextlib.suppress(RuntimeError):  # TensorFlow is at work already and keeps what it has
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+
+
+def has_gpu() -> bool:
+    """Whether the backend computes on a GPU."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def mixed_precision() -> Precision:
+    """The 16-bit form that this machine is made for: float16 on a GPU, bfloat16 on a CPU that has it."""
+    return "mixed_bfloat16" if not has_gpu() and _cpu_has_bfloat16() else "mixed_float16"
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)
 
 
 def _be_deterministic() -> None:

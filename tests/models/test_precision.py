@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import random_state, run_cli
 
-from omi_keras.commands import learn
+from omi_keras.commands.display import Display
 from omi_keras.models.catalogue import NETWORKS, build
 from omi_keras.models.folder import load_weights
 from omi_keras.models.torch_weights import load_torch_parameters
@@ -58,12 +58,12 @@ def test_trained_in_mixed_precision_interrupted_resumed_and_exported(easy_datase
     class Killed(BaseException):
         pass
 
-    def kill(row):
+    def kill(self, label, row):
         if row["epoch"] == 2:
             raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learn, "show_epoch", kill)
+        patch.setattr(Display, "epoch", kill)
         with pytest.raises(Killed):
             run_cli("train", easy_dataset, resumed, *options, "--epochs", 3)
     with np.load(resumed / ".fold-00.partial" / "checkpoint.npz") as arrays:

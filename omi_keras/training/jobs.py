@@ -1,0 +1,178 @@
+"""Folds are independent: one after the other here, several processes on this machine, or a Dask cluster.
+
+A job is told where the dataset and the run are, and leaves its fold in the run's folder. Its checkpoint lies there
+too, so that whoever takes up the job of a worker that died goes on where that one stopped.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from omi_keras.data.workers import dask_client
+from omi_keras.signal.errors import InputError
+from omi_keras.training.devices import Share, divide_machine
+from omi_keras.training.run import fold_folder, partial_folder
+
+# How often a fold is taken up again after its worker died: killed by the system, or its machine lost.
+RETRIES = 3
+LOOK_SECONDS = 0.5
+
+Ended = tuple["Job", InputError | None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fold of one run."""
+
+    dataset: Path
+    run: Path
+    fold: int
+    imagenet_weights: Path | None = None
+    tested: bool = True
+    tensorboard: bool = False
+
+
+JobEpochDone = Callable[[Job, dict[str, float]], None]
+
+
+class Train(Protocol):
+    """What does a job; importable by name, because other processes call it."""
+
+    def __call__(self, job: Job, **callbacks: Any) -> None: ...
+
+
+def run_jobs(
+    train: Train, jobs: list[Job], processes: int, scheduler: str, *, epoch_done: JobEpochDone
+) -> Iterator[Ended]:
+    """Do all jobs elsewhere; yield each with its error, or None, as it ends.
+
+    Parameters
+    ----------
+    train
+        Does one job.
+    processes
+        Processes on this machine that share its GPUs, or its cores.
+    scheduler
+        ``"local"``, or ``"dask://HOST:PORT"``, whose workers see the same files; ``processes`` then means nothing.
+    epoch_done
+        Called with job and row of ``history.csv`` for every epoch that a job has finished meanwhile.
+    """
+    elsewhere = _on_this_machine(train, jobs, processes) if scheduler == "local" else _on_dask(train, jobs, scheduler)
+    seen = {job: _read_history(job) for job in jobs}
+    for finished in elsewhere:
+        for job, rows in seen.items():
+            for row in _read_history(job)[len(rows) :]:
+                rows.append(row)
+                epoch_done(job, row)
+        if finished:
+            yield finished
+
+
+def _on_this_machine(train: Train, jobs: list[Job], processes: int) -> Iterator[Ended | None]:
+    # A fresh interpreter for each fold: TensorFlow does not survive a fork, and all memory is given back.
+    context = multiprocessing.get_context("spawn")
+    left, deaths = deque(jobs), Counter[Job]()
+    free = divide_machine(min(processes, len(jobs)))
+    busy: dict[Any, tuple[Any, Connection, Job, Share]] = {}
+    try:
+        while left or busy:
+            while left and free:
+                job, share = left.popleft(), free.pop()
+                receiver, sender = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(train, job, share, sender), daemon=True)
+                process.start()
+                sender.close()
+                busy[process.sentinel] = process, receiver, job, share
+            for sentinel in wait(list(busy), LOOK_SECONDS):
+                process, receiver, job, share = busy.pop(sentinel)
+                free.append(share)
+                died, error = _outcome(process, receiver)
+                deaths[job] += died
+                if died and deaths[job] <= RETRIES:
+                    left.appendleft(job)
+                elif died:
+                    yield job, InputError(f"its process died {deaths[job]} times, perhaps for want of memory", "died")
+                else:
+                    yield job, _for_the_user(error)
+            yield None
+    finally:
+        for process, *_ in busy.values():
+            process.terminate()
+            process.join()
+
+
+def _work(train: Train, job: Job, share: Share, sender: Connection) -> None:
+    """Do one job in a process of its own, which ends when its parent ends."""
+    # Ctrl-C reaches every process of a terminal: the parent ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    share.take()
+    error = None
+    try:
+        train(job)
+    except Exception as exception:  # handed to the parent, who raises what is not for the user
+        error = exception
+    sender.send(error)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _outcome(process: Any, receiver: Connection) -> tuple[bool, Exception | None]:
+    """Whether the process died, and otherwise the error of its job."""
+    with receiver:
+        process.join()
+        try:
+            return False, receiver.recv()
+        except EOFError:
+            return True, None
+
+
+def _on_dask(train: Train, jobs: list[Job], scheduler: str) -> Iterator[Ended | None]:
+    with dask_client(scheduler) as client:
+        futures = {client.submit(train, job, pure=False, retries=RETRIES): job for job in jobs}
+        waiting = set(futures)
+        try:
+            while waiting:
+                ended = {future for future in waiting if future.done()}
+                for future in ended:
+                    yield futures[future], _for_the_user(future.exception() if future.status == "error" else None)
+                waiting -= ended
+                yield None
+                time.sleep(LOOK_SECONDS)
+        finally:
+            client.cancel(list(waiting), force=True)
+
+
+def _for_the_user(error: Exception | None) -> InputError | None:
+    """The error as a sentence; what is our mistake, and not the user's, is raised."""
+    if error is None or isinstance(error, InputError):
+        return error
+    if type(error).__name__ == "KilledWorker":
+        return InputError("the Dask workers that trained it died, perhaps for want of memory", "died")
+    raise error
+
+
+def _read_history(job: Job) -> list[dict[str, float]]:
+    for folder in (fold_folder(job.run, job.fold), partial_folder(job.run, job.fold)):
+        try:
+            return pd.read_csv(folder / "history.csv").to_dict("records")  # type: ignore[return-value]
+        except (OSError, ValueError):
+            continue
+    return []
