@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Time the networks beside PyTorch, on this machine, in one run:  python scripts/benchmark_models.py
 
-Inference and a training step on 128 model inputs, each as its users run it by default. Every time is taken in a
+Inference and a training step on --batch model inputs, each as its users run it by default. Every time is taken in a
 process of its own, one after the other, so that none meets the other's threads or memory; the rounds take turns, and
 the median of all repetitions counts. Needs the torch extra. Prints times and ratios, --json for programs.
 """
@@ -17,12 +17,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 NETWORKS = ("ecg-smart-net", "temporal-resnet18", "resnet18", "mayo-alvd")
 CONTENDERS = ("ours", "torch", "torch channels-last")
-BATCH = 128
 LEARNING_RATE = 1e-5
 # (work, whose time divides ours)
 RATIOS = (("inference", "torch channels-last"), ("training", "torch"), ("training", "torch channels-last"))
@@ -30,22 +30,20 @@ RATIOS = (("inference", "torch channels-last"), ("training", "torch"), ("trainin
 
 def ours(network: str, work: str, x: np.ndarray, y: np.ndarray) -> Callable[[], object]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
-
     from omi_keras.models.catalogue import build
     from omi_keras.models.inference import input_logits
-    from omi_keras.models.short_images import without_padded_rows
     from omi_keras.training.optimizer import TorchAdam
     from omi_keras.training.runtime import prepare_process
+    from omi_keras.training.tensorflow_epoch import COMPILED_NETWORKS, training_step
 
     model, x = build(network), x[..., None]
     if work == "inference":
         return lambda: input_logits(model, x)
     prepare_process()
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    trained = without_padded_rows(model)
-    trained.compile(TorchAdam(LEARNING_RATE), loss, jit_compile=False)
-    return lambda: trained.train_on_batch(x, y)
+    optimizer = TorchAdam(LEARNING_RATE)
+    optimizer.build(model.trainable_variables)
+    step, y = training_step(model, optimizer, compiled=network in COMPILED_NETWORKS), y.astype(np.int32)
+    return lambda: float(step(x, y))
 
 
 def pytorch(network: str, work: str, x: np.ndarray, y: np.ndarray, channels_last: bool) -> Callable[[], object]:
@@ -78,10 +76,10 @@ def pytorch(network: str, work: str, x: np.ndarray, y: np.ndarray, channels_last
     return step
 
 
-def measure(contender: str, network: str, work: str, repetitions: int) -> list[float]:
+def measure(contender: str, network: str, work: str, batch: int, repetitions: int) -> list[float]:
     """Seconds of each repetition, after two to warm up (the first compiles)."""
-    x = np.random.default_rng(0).standard_normal((BATCH, 12, 400)).astype(np.float32)
-    y = np.arange(BATCH) % 2
+    x = np.random.default_rng(0).standard_normal((batch, 12, 400)).astype(np.float32)
+    y = np.arange(batch) % 2
     run = (
         ours(network, work, x, y)
         if contender == "ours"
@@ -101,34 +99,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--work", nargs="+", choices=("inference", "training"), default=("inference", "training"))
+    parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=2, help="how often each contender has its turn")
     parser.add_argument("--repetitions", type=int, default=5, help="in each turn")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", nargs=3, metavar=("CONTENDER", "NETWORK", "WORK"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(*options.one, options.repetitions)))
+        print(json.dumps(measure(*options.one, options.batch, options.repetitions)))
         return
     rows = []
     for network in options.networks:
         for work in options.work:
-            times: dict[str, list[float]] = {contender: [] for contender in CONTENDERS}
-            for _ in range(options.rounds):
-                for contender in CONTENDERS:
-                    command = [sys.executable, __file__, "--one", contender, network, work]
-                    command += ["--repetitions", str(options.repetitions)]
-                    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-                    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-                    times[contender] += json.loads(done.stdout.splitlines()[-1])
-            seconds = {contender: statistics.median(values) for contender, values in times.items()}
-            ratios = {peer: seconds["ours"] / seconds[peer] for w, peer in RATIOS if w == work}
-            rows.append({"network": network, "work": work, "batch": BATCH, "seconds": seconds, "ratios": ratios})
+            row = beside_pytorch(network, work, options.batch, options.rounds, options.repetitions)
+            rows.append(row)
             if not options.json:
-                told = "  ".join(f"{contender} {value:.3f} s" for contender, value in seconds.items())
-                against = ", ".join(f"{ratio:.2f}x {peer}" for peer, ratio in ratios.items())
-                print(f"{network:18} {work:9}  {told}  → {against}", flush=True)
+                print(told(row), flush=True)
     if options.json:
         print(json.dumps(rows))
+
+
+def beside_pytorch(network: str, work: str, batch: int, rounds: int, repetitions: int) -> dict[str, Any]:
+    """Median seconds of each contender, and the ratios that count."""
+    times: dict[str, list[float]] = {contender: [] for contender in CONTENDERS}
+    for _ in range(rounds):
+        for contender in CONTENDERS:
+            command = [sys.executable, __file__, "--one", contender, network, work]
+            command += ["--batch", str(batch), "--repetitions", str(repetitions)]
+            environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}"}
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+            times[contender] += json.loads(done.stdout.splitlines()[-1])
+    seconds = {contender: statistics.median(values) for contender, values in times.items()}
+    ratios = {peer: seconds["ours"] / seconds[peer] for of, peer in RATIOS if of == work}
+    return {"network": network, "work": work, "batch": batch, "seconds": seconds, "ratios": ratios}
+
+
+def told(row: dict[str, Any]) -> str:
+    """One line for people."""
+    seconds = "  ".join(f"{contender} {value:.3f} s" for contender, value in row["seconds"].items())
+    ratios = ", ".join(f"{ratio:.2f}x {peer}" for peer, ratio in row["ratios"].items())
+    return f"{row['network']:18} {row['work']:9} batch {row['batch']:3}  {seconds}  → {ratios}"
 
 
 if __name__ == "__main__":

@@ -42,12 +42,7 @@ def tensorflow_epoch(
     compiled_sizes
         Batch sizes whose steps XLA compiles.
     """
-    plain = tf.function(
-        _step(without_padded_rows(model), optimizer),
-        # One trace for all batch sizes.
-        input_signature=[tf.TensorSpec((None, 12, 400, 1), tf.float32), tf.TensorSpec((None,), tf.int32)],
-    )
-    compiled = tf.function(_step(fast_form(model), optimizer), jit_compile=True)
+    plain, compiled = (training_step(model, optimizer, compiled=compiled) for compiled in (False, True))
 
     def epoch(batches: list[np.ndarray], step_done: StepDone) -> float:
         total = 0.0
@@ -68,7 +63,14 @@ def sizes_to_compile(network: str, batches: list[np.ndarray], epochs: int) -> fr
     return frozenset(size for size, count in steps.items() if size * count * epochs >= WORTH_COMPILING)
 
 
-def _step(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Callable[[Any, Any], Any]:
+def training_step(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, *, compiled: bool
+) -> Callable[[Any, Any], Any]:
+    """A function of x (n, 12, 400, 1) float32 and y (n,) int32 that takes one step and returns the mean loss.
+
+    ``compiled`` by XLA, for every n anew; otherwise there is one trace for all n.
+    """
+    network = fast_form(model) if compiled else without_padded_rows(model)
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     variables = network.trainable_variables
 
@@ -79,4 +81,7 @@ def _step(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Callab
         optimizer.apply(tape.gradient(scaled, variables), variables)
         return loss
 
-    return step
+    if compiled:
+        return tf.function(step, jit_compile=True)
+    any_size = [tf.TensorSpec((None, 12, 400, 1), tf.float32), tf.TensorSpec((None,), tf.int32)]
+    return tf.function(step, input_signature=any_size)

@@ -1,0 +1,73 @@
+"""The same training on JAX, in a process that never imports TensorFlow."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="JAX is not installed; pip install 'omi-keras[jax]'"
+)
+ON_JAX = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+
+# Trains a small network by jax_epoch, whose batches are filled up, and by Keras' own step, whose batches are not.
+SCRIPT = """
+import json, sys
+import keras, numpy as np
+from omi_keras.data.batches import read_batch
+from omi_keras.training.jax_epoch import jax_epoch
+from omi_keras.training.optimizer import TorchAdam
+
+def network():
+    beat = keras.Input((12, 400, 1))
+    x = keras.layers.ZeroPadding2D((0, 1))(beat)
+    x = keras.layers.Conv2D(4, (1, 3), use_bias=False)(x)
+    x = keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9)(x)
+    x = keras.layers.ReLU()(x)
+    x = keras.layers.MaxPooling2D((1, 4))(x)
+    return keras.Model(beat, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
+
+rng = np.random.default_rng(0)
+beats = rng.standard_normal((90, 12, 600)).astype(np.float32)
+omi = (rng.random(90) < 0.4).astype(int)
+training = np.arange(10, 90)
+batches = [training[:20], training[20:36], training[36:73]]
+ours, theirs = network(), network()
+theirs.set_weights(ours.get_weights())
+optimizer = TorchAdam(1e-2)
+if sys.argv[1] == "scaled":
+    optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+optimizer.build(ours.trainable_variables)
+if sys.argv[2] == "disk":
+    import omi_keras.training.jax_epoch as module
+    module.ON_DEVICE = 0
+epoch = jax_epoch(ours, optimizer, beats, omi, training)
+steps = []
+losses = [epoch(batches, lambda step, of: steps.append((step, of))) for _ in range(2)]
+theirs.compile(TorchAdam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+expected = []
+for _ in range(2):
+    each = [float(theirs.train_on_batch(read_batch(beats, rows), omi[rows])) for rows in batches]
+    expected.append(float(np.average(each, weights=[len(rows) for rows in batches])))
+apart = max(float(np.abs(a - b).max()) for a, b in zip(ours.get_weights(), theirs.get_weights()))
+print(json.dumps({"losses": losses, "expected": expected, "apart": apart, "steps": steps,
+                  "iterations": int(optimizer.iterations), "tensorflow": "tensorflow" in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize(("scaling", "place"), [("plain", "device"), ("scaled", "disk")])
+def test_filled_batches_train_as_batches_of_their_own_size(scaling, place):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, scaling, place], env=ON_JAX, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert not found["tensorflow"]
+    np.testing.assert_allclose(found["losses"], found["expected"], rtol=1e-5)
+    assert found["apart"] < 1e-4
+    assert found["iterations"] == 6
+    assert found["steps"][:3] == [[1, 3], [2, 3], [3, 3]]
