@@ -7,7 +7,7 @@ import os
 import click
 
 from omi_keras import __version__
-from omi_keras.commands import data, device, learn, train
+from omi_keras.commands import data, device, evidence, learn, train
 from omi_keras.terminal import Commands, accept_any_terminal
 
 
@@ -39,7 +39,7 @@ for command in (
     data.prepare,
     train.train,
     train.search_lr,
-    learn.evaluate,
+    evidence.evaluate,
     learn.select,
     learn.import_torch,
     device.export_tflite,
