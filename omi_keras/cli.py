@@ -41,6 +41,7 @@ for command in (
     train.search_lr,
     evidence.evaluate,
     learn.select,
+    evidence.saliency,
     learn.import_torch,
     device.export_tflite,
     device.check_parity,
