@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from omi_keras.data.artifacts import versions
 from omi_keras.data.dataset import Dataset, load_dataset
 from omi_keras.evaluation.calibration import DECISION_THRESHOLDS, calibration_curve, net_benefit
 from omi_keras.evaluation.comparison import FoldTest, Resamples, comparisons, intervals
@@ -22,7 +21,9 @@ from omi_keras.evaluation.report_page import Evidence, report_html
 from omi_keras.evaluation.subgroups import age_bands, subgroup_table
 from omi_keras.evaluation.tables import table4, table5
 from omi_keras.models.catalogue import MODELS
+from omi_keras.report.provenance import provenance
 from omi_keras.signal.errors import InputError
+from omi_keras.signal.stemi import stemi_criteria
 from omi_keras.training.run import FoldResult, Run
 
 RESAMPLES = 2000
@@ -109,7 +110,20 @@ class Judged:
         for split in ("validation", "test"):
             test = _fold_test(self.chosen, self.best, split)
             found[split] = {"omi": test.omi, "probability": test.probability, "patient_id": test.patient_id}
+            if self.stemi is not None:
+                found[split]["stemi"] = self.stemi.loc[test.ecg_id].to_numpy()
         return found
+
+    @cached_property
+    def stemi(self) -> pd.Series | None:
+        """Whether each ECG of the dataset meets the STEMI criteria; None where the dataset is not at hand."""
+        data = self.data[0]
+        if data is None:
+            return None
+        # What a dataset may say of sex besides, the criteria take for unknown.
+        sex = data.ecgs["sex"].where(data.ecgs["sex"].isin(("female", "male")), "")
+        found = stemi_criteria(data.beats, data.ecgs["age"].to_numpy(float), sex.to_numpy(str))
+        return pd.Series(found, index=data.ecgs["ecg_id"])
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -156,7 +170,7 @@ class Judged:
                 selected=self.selected,
                 tables=self.tables,
                 figures=self._panels(),
-                provenance=self._provenance(),
+                provenance=provenance(self.runs, RESAMPLES, self.seed),
                 notes=self.notes,
             )
         )
@@ -201,9 +215,13 @@ class Judged:
         return pd.concat(parts, ignore_index=True)
 
     def _decision_curve(self) -> pd.DataFrame:
-        """Net benefit of each run, and of treating all and none of the chosen run's ECGs."""
+        """Net benefit of each run; of STEMI criteria, treating all and treating none on the chosen run's ECGs."""
         rules = {run.model: self._pooled(run.model) for run in self.runs}
         omi, _ = rules[self.chosen.model]
+        if self.stemi is not None:
+            tests = self.tests[self.chosen.model].values()
+            criteria = np.concatenate([self.stemi.loc[test.ecg_id].to_numpy(float) for test in tests])
+            rules["STEMI criteria"] = (omi, criteria)
         rules |= {"treat all": (omi, np.ones(omi.size)), "treat none": (omi, np.zeros(omi.size))}
         parts = [
             pd.DataFrame(
@@ -257,30 +275,6 @@ class Judged:
                 "facts": facts,
             }
         )
-
-    def _provenance(self) -> dict[str, str]:
-        found = {}
-        for run in self.runs:
-            config = run.config
-            settings = ("epochs", "batch_size", "learning_rate", "balance", "seed", "mixed_precision", "n_folds")
-            found[f"{run.model}: run"] = str(run.path)
-            found[f"{run.model}: settings"] = ", ".join(
-                f"{name.replace('_', ' ')} {config[name]}" for name in settings if name in config
-            )
-            folds = ", ".join(str(fold.fold) for fold in run.results)
-            found[f"{run.model}: folds tested"] = f"{folds} of {config['n_folds']}"
-            found[f"{run.model}: trained with"] = _listed(config.get("versions"))
-        config = self.runs[0].config
-        found["dataset"] = f"{config.get('dataset', '')} ({'simulated' if self.simulated else 'recorded'})"
-        found |= {f"SHA-256 of {name}": str(value) for name, value in config["dataset_sha256"].items()}
-        return found | {
-            "bootstrap": f"{RESAMPLES} resamples of patients, seed {self.seed}",
-            "report made with": _listed(versions()),
-        }
-
-
-def _listed(found: object) -> str:
-    return ", ".join(f"{name} {value}" for name, value in found.items()) if isinstance(found, dict) else ""
 
 
 def _check_comparable(runs: list[Run]) -> None:

@@ -159,7 +159,9 @@ def _arrays(model: ModelFolder, facts: pd.DataFrame, beats: np.ndarray, maps: np
 def _draw_each(folder: Path, found: dict[str, np.ndarray], beats: np.ndarray, simulated: bool, method: str) -> None:
     """One figure per ECG."""
     for k, name in enumerate(found["ecg_id"]):
-        title = f"{name}   P(OMI) {found['probability'][k]:.2f}   {method}"
+        # A name may be as long as a path.
+        shown = str(name) if len(str(name)) <= 50 else f"…{str(name)[-49:]}"
+        title = f"{shown}   P(OMI) {found['probability'][k]:.2f}   {method}"
         figure = saliency_figure(beats[k], found["windows"][k], found["lead_contribution"][k], title, simulated)
         # A name may hold anything; the number keeps two of them apart.
         safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", str(name)).strip("._")[:80]
@@ -176,7 +178,7 @@ def _draw_aggregates(
     }
     for name, (at, what) in chosen.items():
         if at.any():
-            title = f"Mean of {int(at.sum())} {what}, saliency relative to each lead's highest   {method}"
+            title = f"Mean of {int(at.sum())} {what}, saliency within each lead   {method}"
             contribution = found["lead_contribution"][at].mean(axis=0)
             figure = saliency_figure(beats[at].mean(axis=0), found[name], contribution, title, simulated)
             save_figure(figure, folder / f"{name}.png")

@@ -13,11 +13,12 @@ from benchmark_evaluation import fabricate_run
 from helpers import run_cli
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from omi_keras.data.dataset import DatasetWriter
+from omi_keras.data.dataset import DatasetWriter, load_dataset
 from omi_keras.evaluation.comparison import holm
 from omi_keras.report import write_run_page
 from omi_keras.report.judged import Judged
 from omi_keras.signal.median_beat import MedianBeat
+from omi_keras.signal.stemi import stemi_criteria
 from omi_keras.training.run import load_run
 
 SIZE = {"ecgs": 600, "patients": 400, "prevalence": 0.2, "n_folds": 4}
@@ -35,19 +36,21 @@ def judge(*runs, dataset=None):
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """Facts about the fabricated ECGs, hostile ones among them; every beat is the same spike."""
+    """Facts about the fabricated ECGs, hostile ones among them; beats are spikes, every seventh with ST elevation."""
     folder = tmp_path_factory.mktemp("dataset") / "dataset"
     run = fabricate_run(tmp_path_factory.mktemp("shape") / "run", "mayo-alvd", **SIZE)
     folds = pd.read_csv(run / "folds.csv", dtype=str)
     omi = pd.concat(pd.read_csv(path) for path in run.glob("fold-*/predictions.csv")).groupby("ecg_id")["omi"].first()
     beat = np.zeros((12, 600), np.float32)
     beat[:, 290:310] = np.hanning(20)
+    elevated = beat.copy()
+    elevated[6:10, 308:400] += 0.4
     folder.mkdir()
     with DatasetWriter(folder, carried=("rhythm", "artery")) as writer:
         for k, row in enumerate(folds.to_dict("records")):
             label = int(omi[row["ecg_id"]])
             writer.add(
-                MedianBeat(beat, 857.0, 70.0, 10, 9, np.zeros(12), ()),
+                MedianBeat(elevated if k % 7 == 0 else beat, 857.0, 70.0, 10, 9, np.zeros(12), ()),
                 {
                     "ecg_id": row["ecg_id"], "patient_id": row["patient_id"], "omi": label, "source": "fabricated",
                     "site": "<b>north</b>" if k % 2 else "south", "age": 40 + k % 50, "sex": "", "simulated": True,
@@ -135,6 +138,25 @@ def test_comparison_finds_the_better_model(report):
     assert (table["difference"] > 0).all()
     assert (table["p_holm"] < 0.01).all()
     assert table["p_holm"].tolist() == pytest.approx(holm(table["p"].to_numpy()).tolist())
+
+
+def test_stemi_criteria_beside_the_model(report, dataset, runs):
+    data = load_dataset(dataset[0])
+    criteria = stemi_criteria(data.beats, data.ecgs["age"], data.ecgs["sex"])
+    assert criteria.any()
+    assert not criteria.all()
+    met = pd.Series(criteria, index=data.ecgs["ecg_id"])
+    fold = json.loads((report / "report.json").read_text())["selected"]["fold"]
+    predictions = pd.read_csv(runs[0] / f"fold-{fold:02d}" / "predictions.csv")
+    table = pd.read_csv(report / "decisions.csv").set_index(["rule", "split"])
+    for split in ("validation", "test"):
+        rows = predictions[predictions["split"] == split]
+        alarm, omi = met[rows["ecg_id"]].to_numpy(), rows["omi"].to_numpy() == 1
+        row = table.loc[("STEMI criteria", split)]
+        assert row["true_positive"] == (alarm & omi).sum()
+        assert row["specificity"] == pytest.approx((~alarm[~omi]).mean())
+    curve = pd.read_csv(report / "decision_curve.csv").set_index("rule")
+    assert len(curve.loc["STEMI criteria"]) == len(curve.loc["treat all"])
 
 
 def test_subgroups_of_the_dataset(report):
