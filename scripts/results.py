@@ -29,6 +29,13 @@ PAPER = """\
 | ResNet-18 (pretrained on ImageNet) | 0.858 ± 0.033 | 0.544 ± 0.084 | 0.857 ± 0.033 | 0.537 ± 0.087 |
 | Random Forest | 0.872 ± 0.023 | 0.516 ± 0.077 | 0.864 ± 0.026 | 0.514 ± 0.082 |"""
 
+ABOUT = (
+    "It shows that the way from recordings to evidence works and what it puts out. It says nothing about patients, and "
+    "nothing about which model is better on patients. The paper's own numbers stand below, apart: another cohort, another "
+    "size, another training; the two tables cannot be compared."
+)
+SMALLEST = " This is the smallest form, to see that it runs; without `--small` all five models are trained."
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -96,11 +103,7 @@ def page(protocol: Protocol, report: dict[str, Any], network: str, saliency: dic
     parts = [
         "# Results",
         "Everything in the first part was measured on **simulated** ECGs, by "
-        f"`python scripts/results.py OUT{' --small' if small else ''}`. It shows that the way from recordings to evidence "
-        "works and what it puts out. It says nothing about patients, and nothing about which model is better on patients. "
-        "The paper's own numbers stand below, apart: another cohort, another size, another training; the two tables cannot "
-        "be compared."
-        + (" This is the smallest form, to see that it runs; without `--small` all five models are trained." * small),
+        f"`python scripts/results.py OUT{' --small' if small else ''}`. " + ABOUT + (SMALLEST if small else ""),
         "## Simulated cohort",
         "The paper's protocol, shortened to what two cores can train:",
         table(

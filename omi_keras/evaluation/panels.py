@@ -43,6 +43,7 @@ def history_panel(axes: Axes, runs: Mapping[str, pd.DataFrame], column: str) -> 
         axes.fill_between(epochs, mean - sd, mean + sd, color=COLOURS[k % len(COLOURS)], alpha=0.15, lw=0)
     finish(axes, FIGURE5[column], "Epoch", "")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.ticklabel_format(axis="y", useOffset=False, style="plain")
 
 
 def roc_panel(axes: Axes, splits: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], limit: float) -> None:

@@ -118,7 +118,11 @@ def _summary(evidence: Evidence) -> Markup:
     over = "mean over test folds, 95 % " if of["folds"] > 1 else "one test fold, 95 % "
     return page.cards(
         [
-            ("Best model by validation", str(evidence.selected["model"]), f"{int(of['folds'])} folds tested"),
+            (
+                "Best model by validation",
+                str(evidence.selected["model"]),
+                f"{int(of['folds'])} fold{'s' * (of['folds'] > 1)} tested",
+            ),
             ("Test AUC", auc.text, over + auc.detail if auc.detail else ""),
             ("Test average precision", ap.text, over + ap.detail if ap.detail else ""),
             ("Sensitivity", caught.text, f"selected fold, 95 % {caught.detail}" if caught.detail else ""),
