@@ -24,6 +24,7 @@ def main() -> None:
       omi-keras train dataset/ run/ --model ecg-smart-net
       omi-keras evaluate run/ report/
       omi-keras select run/ model/
+      omi-keras saliency model/ dataset/ saliency/
       omi-keras export-tflite model/ bundle/ --dataset dataset/
       omi-keras predict bundle/ patient.hea
 

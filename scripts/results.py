@@ -31,8 +31,8 @@ PAPER = """\
 
 ABOUT = (
     "It shows that the way from recordings to evidence works and what it puts out. It says nothing about patients, and "
-    "nothing about which model is better on patients. The paper's own numbers stand below, apart: another cohort, another "
-    "size, another training; the two tables cannot be compared."
+    "nothing about which model is better on patients. The paper's own numbers stand below, apart: another cohort, "
+    "another size, another training; the two tables cannot be compared."
 )
 SMALLEST = " This is the smallest form, to see that it runs; without `--small` all five models are trained."
 
