@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from omi_keras.commands.options import FOLDER, force_option, json_option, out_argument, seed_option
+from omi_keras.commands.options import FOLDER, force_option, json_option, out_argument
 from omi_keras.models.catalogue import NETWORKS
 from omi_keras.terminal import finite, result
 
