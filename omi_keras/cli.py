@@ -7,7 +7,7 @@ import os
 import click
 
 from omi_keras import __version__
-from omi_keras.commands import data, device, learn, train
+from omi_keras.commands import data, device, evidence, learn, train
 from omi_keras.terminal import Commands, accept_any_terminal
 
 
@@ -24,6 +24,7 @@ def main() -> None:
       omi-keras train dataset/ run/ --model ecg-smart-net
       omi-keras evaluate run/ report/
       omi-keras select run/ model/
+      omi-keras saliency model/ dataset/ saliency/
       omi-keras export-tflite model/ bundle/ --dataset dataset/
       omi-keras predict bundle/ patient.hea
 
@@ -39,8 +40,9 @@ for command in (
     data.prepare,
     train.train,
     train.search_lr,
-    learn.evaluate,
+    evidence.evaluate,
     learn.select,
+    evidence.saliency,
     learn.import_torch,
     device.export_tflite,
     device.check_parity,

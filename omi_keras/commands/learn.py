@@ -1,4 +1,4 @@
-"""Commands that judge and take in models: evaluate, select, import-torch."""
+"""Commands that take out and take in models: select, import-torch."""
 
 from __future__ import annotations
 
@@ -7,29 +7,9 @@ from typing import Any
 
 import click
 
-from omi_keras.commands.options import FOLDER, force_option, json_option, out_argument, seed_option
+from omi_keras.commands.options import FOLDER, force_option, json_option, out_argument
 from omi_keras.models.catalogue import NETWORKS
 from omi_keras.terminal import finite, result
-
-
-@click.command()
-@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN [RUN ...]")
-@out_argument
-@seed_option
-@force_option
-@json_option
-def evaluate(runs: tuple[Path, ...], out: Path, seed: int, force: bool, as_json: bool) -> None:
-    """Judge one or more RUNs: Tables 4 and 5, Figures 5 and 6 of the paper, in folder OUT.
-
-    \b
-    Example:
-      omi-keras evaluate run/ report/
-    """
-    from omi_keras.report import write_report
-
-    content = write_report(list(runs), out, seed=seed, force=force)
-    text = content.pop("text")
-    result(content, as_json, f"{text['table4']}\n\n{text['table5']}\n\nfigures in {out / 'figures'}")
 
 
 @click.command()

@@ -86,7 +86,7 @@ def train(
 
     Patient-grouped stratified folds; each is tested once, the next one validates, the others train. The epoch
     with the best validation score (2/3 AUC + 1/3 average precision) is kept. Progress is saved after every
-    epoch: stop with Ctrl-C, continue with --resume.
+    epoch: stop with Ctrl-C, continue with --resume. At the end, RUN/report.html shows curves and tables.
 
     Folds are independent: --jobs trains several at the same time on this machine, --scheduler on a cluster. A fold
     whose process dies is taken up again from its last epoch. With KERAS_BACKEND=jax in the environment the networks
@@ -135,6 +135,10 @@ def train(
         f"test AUC {m['test']['auc']:.3f}, AP {m['test']['ap']:.3f}; best {step} {m['best_epoch']}"
         for fold, m in results.items()
     ]
+    if results:
+        from omi_keras.report import write_run_page
+
+        text.append(f"to read: {write_run_page(run, dataset)}")
     missing = [fold for fold in folds if fold not in results]
     content = {"run": str(run), "simulated": data.simulated, "folds": results, "missing": missing}
     result(content, as_json, "\n".join(text))

@@ -29,7 +29,7 @@ PACKAGES = (
 )
 
 
-KINDS = ("dataset", "run", "report", "model", "bundle", "records")
+KINDS = ("dataset", "run", "report", "model", "bundle", "records", "saliency")
 
 
 @contextmanager

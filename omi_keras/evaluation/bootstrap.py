@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -67,10 +69,8 @@ def patient_bootstrap(
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13 (percentile intervals).
     """
     label, value = validated(omi, probability)
-    patient = _patient_numbers(patient_id, label.size)
+    patient = patient_numbers(patient_id, label.size)
     alarm = value >= checked_threshold(threshold)
-    if resamples < 1:
-        raise InputError(f"expected at least 1 resample, received {resamples}", "bad_resamples")
     if label.size == 0:
         return dict.fromkeys(OPERATING_POINT_METRICS, (np.nan, np.nan))
 
@@ -80,18 +80,67 @@ def patient_bootstrap(
     cells = np.zeros((patients, 4))
     np.add.at(cells, (patient, 2 * (~alarm).astype(int) + ~label), 1)
 
-    rng = np.random.default_rng(seed)
-    chunk = max(1, _CHUNK_WEIGHTS // label.size)
     parts: list[dict[str, np.ndarray]] = []
-    for start in range(0, resamples, chunk):
-        drawn = _draws(rng, min(chunk, resamples - start), patients)
+    for drawn in patient_draws(label.size, patients, resamples, seed):
         auc, ap = ranking.auc_ap(drawn[:, patient])
         parts.append(confusion_rates(*(drawn @ cells).T) | {"auc": auc, "ap": ap})
-    return {name: _interval(np.concatenate([p[name] for p in parts])) for name in OPERATING_POINT_METRICS}
+    return {name: interval(np.concatenate([p[name] for p in parts])) for name in OPERATING_POINT_METRICS}
 
 
-def _patient_numbers(patient_id: npt.ArrayLike, ecgs: int) -> np.ndarray:
-    """(n,) numbers 0 .. patients - 1 in the order of the sorted identifiers."""
+def fold_resamples(
+    omi: npt.ArrayLike, probability: npt.ArrayLike, patient_id: npt.ArrayLike, resamples: int = 2000, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Return AUC, AP and Brier score of each resample of the patients of one fold.
+
+    The draws depend on the seed and on the patients only: two models that judged the same ECGs are resampled
+    alike, so differences of what is returned are paired.
+
+    Parameters
+    ----------
+    omi, probability, patient_id, resamples, seed
+        See :func:`patient_bootstrap`.
+
+    Returns
+    -------
+    dict
+        ``auc``, ``ap``, ``brier`` → (resamples,) float64; NaN where a resample has one class (Brier: nothing).
+
+    Raises
+    ------
+    InputError
+        See :func:`patient_bootstrap`.
+    """
+    label, value = validated(omi, probability)
+    patient = patient_numbers(patient_id, label.size)
+    if label.size == 0:
+        return {name: np.full(resamples, np.nan) for name in ("auc", "ap", "brier")}
+    ranking = Ranking.of(label, value)
+    squared = np.bincount(patient, (value - label) ** 2)
+    ecgs = np.bincount(patient).astype(np.float64)
+    parts: list[dict[str, np.ndarray]] = []
+    for drawn in patient_draws(label.size, ecgs.size, resamples, seed):
+        auc, ap = ranking.auc_ap(drawn[:, patient])
+        parts.append({"auc": auc, "ap": ap, "brier": (drawn @ squared) / (drawn @ ecgs)})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % percentile interval of resampled values; NaN for both where over half are undefined."""
+    defined = values[~np.isnan(values)]
+    if 2 * defined.size < values.size or not defined.size:
+        return np.nan, np.nan
+    low, high = np.percentile(defined, PERCENTILES)
+    return float(low), float(high)
+
+
+def patient_numbers(patient_id: npt.ArrayLike, ecgs: int) -> np.ndarray:
+    """Return (n,) numbers 0 to patients - 1, in the order of the sorted identifiers.
+
+    Raises
+    ------
+    InputError
+        When one is missing, or there are not as many as ECGs.
+    """
     # As objects: NumPy would turn a missing value among texts into the text "nan".
     names = np.asarray(patient_id, dtype=object)
     if names.shape != (ecgs,):
@@ -117,17 +166,19 @@ def _identifier(name: object) -> str:
     return "" if type(name).__name__ == "NAType" else str(name).strip()
 
 
+def patient_draws(ecgs: int, patients: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each patient is drawn, (b, patients) at a time, as many as memory holds for so many ECGs."""
+    if resamples < 1:
+        raise InputError(f"expected at least 1 resample, received {resamples}", "bad_resamples")
+    rng = np.random.default_rng(seed)
+    chunk = max(1, _CHUNK_WEIGHTS // ecgs)
+    for start in range(0, resamples, chunk):
+        yield _draws(rng, min(chunk, resamples - start), patients)
+
+
 def _draws(rng: np.random.Generator, resamples: int, patients: int) -> np.ndarray:
     """(resamples, patients) float64: how often each patient is drawn; rows sum to the number of patients."""
     drawn = rng.integers(patients, size=(resamples, patients))
     drawn += patients * np.arange(resamples)[:, None]
     counts = np.bincount(drawn.ravel(), minlength=resamples * patients)
     return counts.reshape(resamples, patients).astype(np.float64)
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    defined = values[~np.isnan(values)]
-    if 2 * defined.size < values.size:
-        return np.nan, np.nan
-    low, high = np.percentile(defined, PERCENTILES)
-    return float(low), float(high)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -10,7 +12,7 @@ from matplotlib.figure import Figure
 
 from omi_keras.signal.errors import InputError
 
-_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 _SAMPLES = 600
 
 # Everything below is in millimetres of paper, the unit of the axes.
@@ -26,6 +28,33 @@ _HEAD, _FOOT = 10, 10
 _LIMIT_MV = 5.0  # larger deflections are artefacts that would stretch the page
 
 _GRID_SMALL, _GRID_LARGE, _INK = "#fbdcdc", "#f0a8a8", "#111111"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A sheet of ECG paper, ready for the traces of twelve leads.
+
+    Attributes
+    ----------
+    figure, axes
+        The axes' unit is the millimetre, from the lower left corner.
+    x
+        (12, 600) where each sample lies.
+    y
+        (12, 600) its height.
+    top
+        (12,) upper end of each lead's row.
+    width, height
+        Of the sheet.
+    """
+
+    figure: Figure
+    axes: Axes
+    x: np.ndarray
+    y: np.ndarray
+    top: np.ndarray
+    width: float
+    height: float
 
 
 def median_beat_figure(beats: npt.ArrayLike, title: str, simulated: bool) -> Figure:
@@ -49,11 +78,28 @@ def median_beat_figure(beats: npt.ArrayLike, title: str, simulated: bool) -> Fig
     InputError
         When the shape is not (12, 600) or a sample is not finite.
     """
+    sheet = ecg_sheet(beats, title, simulated)
+    for k in (3 * column + row for row in range(3) for column in range(4)):
+        sheet.axes.plot(sheet.x[k], sheet.y[k], color=_INK, linewidth=0.9)
+        lead_name(sheet, sheet.x[k, 0], sheet.top[k], LEADS[k])
+    return sheet.figure
+
+
+def ecg_sheet(beats: npt.ArrayLike, title: str, simulated: bool, foot: float = 0.0) -> Sheet:
+    """Make a sheet as :func:`median_beat_figure` describes it, without traces and names of leads.
+
+    Parameters
+    ----------
+    beats, title, simulated
+        See :func:`median_beat_figure`.
+    foot
+        Further millimetres at the bottom.
+    """
     signal = np.asarray(beats, dtype=np.float64)
-    if signal.shape != (len(_LEADS), _SAMPLES):
+    if signal.shape != (len(LEADS), _SAMPLES):
         raise InputError(f"expected a median beat of shape (12, 600), received {signal.shape}", "wrong_shape")
     if not np.isfinite(signal).all():
-        bad = [lead for lead, row in zip(_LEADS, signal, strict=True) if not np.isfinite(row).all()]
+        bad = [lead for lead, row in zip(LEADS, signal, strict=True) if not np.isfinite(row).all()]
         raise InputError(f"missing or infinite samples in {', '.join(bad)}", "missing_samples")
     clipped = bool((np.abs(signal) > _LIMIT_MV).any())
     height_mm = np.clip(signal, -_LIMIT_MV, _LIMIT_MV) * _MM_PER_MV
@@ -63,18 +109,18 @@ def median_beat_figure(beats: npt.ArrayLike, title: str, simulated: bool) -> Fig
     up = [_squares(max(float(row.max()), _MM_PER_MV)) for row in rows]
     down = [_squares(max(float(-row.min()), 2.5)) for row in rows]
     width = _MARGIN + _PULSE + 4 * _COLUMN + _MARGIN
-    height = _FOOT + sum(up) + sum(down) + _HEAD
+    height = _FOOT + foot + sum(up) + sum(down) + _HEAD
     figure, axes = _page(width, height)
 
+    x, y, tops = np.empty(signal.shape), np.empty(signal.shape), np.empty(len(LEADS))
     top = height - _HEAD
     for r, row in enumerate(rows):
         baseline = top - up[r]
         _pulse(axes, baseline)
         for c, trace in enumerate(row):
             left = _MARGIN + _PULSE + c * _COLUMN
-            axes.plot(left + _MM_PER_SAMPLE * np.arange(_SAMPLES), baseline + trace, color=_INK, linewidth=0.9)
-            # At the left, above the P wave: R, the highest deflection, is 15 mm away.
-            axes.text(left, top - 1, _LEADS[3 * c + r], va="top", fontsize=9, fontweight="bold")
+            x[3 * c + r] = left + _MM_PER_SAMPLE * np.arange(_SAMPLES)
+            y[3 * c + r], tops[3 * c + r] = baseline + trace, top
         top = baseline - down[r]
 
     note = "25 mm/s   10 mm/mV" + ("   clipped at ±5 mV" if clipped else "")
@@ -82,7 +128,12 @@ def median_beat_figure(beats: npt.ArrayLike, title: str, simulated: bool) -> Fig
     axes.text(_MARGIN, height - 5, title, va="center", fontsize=10, fontweight="bold", parse_math=False)
     if simulated:
         axes.text(width - _MARGIN, 3, "simulated data", va="center", ha="right", fontsize=9, fontweight="bold")
-    return figure
+    return Sheet(figure, axes, x, y, tops, width, height)
+
+
+def lead_name(sheet: Sheet, left: float, top: float, text: str) -> None:
+    """Write at the left, above the P wave: R, the highest deflection, is 15 mm away."""
+    sheet.axes.text(left, top - 1, text, va="top", fontsize=9, fontweight="bold")
 
 
 def _squares(mm: float) -> float:

@@ -150,6 +150,19 @@ def format_table5(table: pd.DataFrame) -> str:
     return "\n".join([title, *_aligned(lines)])
 
 
+def format_comparison(table: pd.DataFrame) -> str:
+    """Return :func:`~omi_keras.evaluation.comparison.comparisons` as text, a line per pair and metric."""
+    lines = [["First", "Second", "Metric", "Difference", "p", "p, Holm"]]
+    for row in table.to_dict("records"):
+        difference = _UNDEFINED if np.isnan(row["difference"]) else f"{row['difference']:+.3f}"
+        if not np.isnan(row["lo"]):
+            difference += f" [{row['lo']:+.3f}, {row['hi']:+.3f}]"
+        p = [_number(value) if np.isnan(value) or value >= 0.001 else "<0.001" for value in (row["p"], row["p_holm"])]
+        lines.append([str(row["first"]), str(row["second"]), str(row["metric"]).upper(), difference, *p])
+    title = _title("Paired differences, mean over test folds [95 % interval]", table)
+    return "\n".join([title, *_aligned(lines)])
+
+
 def _fold_value(model: str, number: int, fold: Mapping[str, Any], part: str, metric: str) -> float:
     try:
         value = fold[part][metric]

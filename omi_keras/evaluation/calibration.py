@@ -1,0 +1,140 @@
+"""Do probabilities mean what they say (Brier score, calibration), and is acting on them worth it (net benefit)?"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from omi_keras.evaluation.delong import Z_95
+from omi_keras.evaluation.metrics import validated
+from omi_keras.evaluation.ranking import ratio
+from omi_keras.signal.errors import InputError
+
+#: Threshold probabilities of decision curves: 1 % to 60 %. Beyond, nobody would wait for more evidence of OMI.
+DECISION_THRESHOLDS = np.arange(1, 61) / 100
+
+
+def brier_score(omi: npt.ArrayLike, probability: npt.ArrayLike) -> float:
+    """Return the mean of (P(OMI) − label)²; 0 is perfect, NaN without ECGs.
+
+    Raises
+    ------
+    InputError
+        See :func:`checked_probability`.
+
+    References
+    ----------
+    Brier, Monthly Weather Review 78 (1950) 1-3.
+    """
+    label, value = checked_probability(omi, probability)
+    return float(np.mean((value - label) ** 2)) if label.size else np.nan
+
+
+def calibration_curve(omi: npt.ArrayLike, probability: npt.ArrayLike, bins: int = 10) -> pd.DataFrame:
+    """Return the share of OMI among ECGs of similar probability.
+
+    Parameters
+    ----------
+    omi
+        (n,) 0 or 1.
+    probability
+        (n,) P(OMI).
+    bins
+        Groups of as equal numbers of ECGs as ties allow: equal probabilities are never parted, so there may be
+        fewer groups.
+
+    Returns
+    -------
+    DataFrame
+        One row per group, ascending: ``ecgs``, ``omi``, ``probability`` (mean), ``observed`` (share of OMI), ``lo``
+        and ``hi`` (95 %, Wilson; as if ECGs were independent).
+
+    Raises
+    ------
+    InputError
+        When ``bins`` is below 1; and see :func:`checked_probability`.
+    """
+    label, value = checked_probability(omi, probability)
+    if bins < 1:
+        raise InputError(f"expected at least 1 bin, received {bins}", "bad_bins")
+    order = np.argsort(value, kind="stable")
+    ordered = value[order]
+    wanted = np.arange(1, bins) * value.size // bins
+    at = ordered[wanted] if value.size else ordered
+    before, after = np.searchsorted(ordered, at, "left"), np.searchsorted(ordered, at, "right")
+    # Beside the run of equal values, at its nearer end.
+    cuts = np.where(wanted[: at.size] - before <= after - wanted[: at.size], before, after)
+    edges = np.unique(np.r_[0, cuts, value.size]).astype(int)
+    rows = []
+    for first, last in pairwise(edges):
+        ecgs, positive = int(last - first), int(label[order[first:last]].sum())
+        share = positive / ecgs
+        centre = (share + Z_95**2 / (2 * ecgs)) / (1 + Z_95**2 / ecgs)
+        half = Z_95 * np.sqrt(share * (1 - share) / ecgs + Z_95**2 / (4 * ecgs**2)) / (1 + Z_95**2 / ecgs)
+        mean = float(ordered[first:last].mean())
+        rows.append((ecgs, positive, mean, share, max(0.0, centre - half), min(1.0, centre + half)))
+    return pd.DataFrame(rows, columns=["ecgs", "omi", "probability", "observed", "lo", "hi"])
+
+
+def net_benefit(
+    omi: npt.ArrayLike, probability: npt.ArrayLike, thresholds: np.ndarray = DECISION_THRESHOLDS
+) -> np.ndarray:
+    """Return the net benefit per ECG of calling OMI where ``probability >= threshold``.
+
+    True positives minus false positives × t / (1 − t), over all ECGs: t is the probability of OMI from which on one
+    would act, so t / (1 − t) is how bad one false alarm is beside one missed OMI. A rule that is 0 or 1 (criteria,
+    treat all, treat none) is the same decision at every threshold.
+
+    Parameters
+    ----------
+    omi
+        (n,) 0 or 1.
+    probability
+        (n,) P(OMI), or decisions 0 and 1.
+    thresholds
+        (k,) above 0 and below 1.
+
+    Returns
+    -------
+    ndarray
+        (k,) float64, NaN without ECGs.
+
+    Raises
+    ------
+    InputError
+        When a threshold is out of range; and see :func:`checked_probability`.
+
+    References
+    ----------
+    Vickers and Elkin, Medical Decision Making 26 (2006) 565-574.
+    """
+    label, value = checked_probability(omi, probability)
+    limit = np.asarray(thresholds, np.float64)
+    if not ((limit > 0) & (limit < 1)).all():
+        raise InputError("expected thresholds between 0 and 1, both excluded", "bad_threshold")
+    positives, negatives = np.sort(value[label]), np.sort(value[~label])
+    true = positives.size - np.searchsorted(positives, limit, "left")
+    false = negatives.size - np.searchsorted(negatives, limit, "left")
+    return ratio(true - false * limit / (1 - limit), np.full(limit.shape, float(label.size)))
+
+
+def checked_probability(omi: npt.ArrayLike, probability: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels (n,) bool and probabilities (n,) float64 from 0 to 1.
+
+    Raises
+    ------
+    InputError
+        When a probability is below 0 or above 1; and see :func:`~omi_keras.evaluation.metrics.validated`.
+    """
+    label, value = validated(omi, probability)
+    outside = (value < 0) | (value > 1)
+    if outside.any():
+        raise InputError(
+            f"expected probabilities from 0 to 1, received {value[outside][0]:g} in {outside.sum()} of "
+            f"{value.size} ECGs",
+            "bad_probability",
+        )
+    return label, value

@@ -1,0 +1,157 @@
+"""Decisions that can be made with a probability: at the operating point, ruling out, ruling in, beside criteria."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from omi_keras.evaluation.bootstrap import patient_bootstrap
+from omi_keras.evaluation.metrics import checked_threshold, operating_point_metrics, threshold_counts, validated
+
+RULE_OUT_SENSITIVITY = 0.9
+RULE_IN_PPV = 0.5
+RATES = ("sensitivity", "specificity", "ppv", "npv")
+DECISIONS_COLUMNS = (
+    "rule", "chosen_on", "split", "threshold", "true_positive", "false_positive", "false_negative", "true_negative",
+    "alarm_share", *(f"{name}{end}" for name in RATES for end in ("", "_lo", "_hi")), "simulated",
+)  # fmt: skip
+
+
+def rule_out_threshold(
+    omi: npt.ArrayLike, probability: npt.ArrayLike, sensitivity: float = RULE_OUT_SENSITIVITY
+) -> float:
+    """Return the **highest** observed probability t whose decision ``probability >= t`` has at least this sensitivity.
+
+    ECGs below t may be ruled out; no higher threshold misses so few. NaN without OMI.
+
+    Raises
+    ------
+    InputError
+        See :func:`~omi_keras.evaluation.metrics.validated`.
+    """
+    thresholds, true, _ = threshold_counts(omi, probability)
+    if thresholds.size == 0 or true[-1] == 0:
+        return np.nan
+    # Descending thresholds: sensitivity only grows, the first that is enough is the highest. Counts, because 0.9 × 10
+    # must be 9 whatever floats say.
+    enough = true >= np.ceil(sensitivity * true[-1] - 1e-9)
+    return float(thresholds[np.argmax(enough)])
+
+
+def rule_in_threshold(omi: npt.ArrayLike, probability: npt.ArrayLike, ppv: float = RULE_IN_PPV) -> float:
+    """Return the **lowest** observed probability t whose decision ``probability >= t`` has at least this PPV.
+
+    PPV does not only grow with the threshold: somewhat higher thresholds than t may have a lower PPV. NaN where no
+    threshold reaches it, and without ECGs.
+
+    Raises
+    ------
+    InputError
+        See :func:`~omi_keras.evaluation.metrics.validated`.
+    """
+    thresholds, true, false = threshold_counts(omi, probability)
+    enough = np.flatnonzero(true >= ppv * (true + false) - 1e-9)
+    return float(thresholds[enough[-1]]) if enough.size else np.nan
+
+
+def threshold_at_specificity(omi: npt.ArrayLike, probability: npt.ArrayLike, specificity: float) -> float:
+    """Return the **lowest** observed probability t whose decision ``probability >= t`` has at least this specificity.
+
+    The most sensitive decision that raises no more false alarms than another rule. NaN without ECGs of no OMI, where
+    the specificity is NaN, and where no observed probability has it.
+
+    Raises
+    ------
+    InputError
+        See :func:`~omi_keras.evaluation.metrics.validated`.
+    """
+    thresholds, _, false = threshold_counts(omi, probability)
+    if thresholds.size == 0 or false[-1] == 0 or np.isnan(specificity):
+        return np.nan
+    enough = np.flatnonzero(false <= np.floor((1 - specificity) * false[-1] + 1e-9))
+    return float(thresholds[enough[-1]]) if enough.size else np.nan
+
+
+def decision_table(
+    splits: Mapping[str, Mapping[str, Any]], threshold: float, resamples: int, seed: int, simulated: bool
+) -> pd.DataFrame:
+    """Return what each rule decides on each split: confusion matrix and rates with 95 % patient intervals.
+
+    Rules: the operating point; ruling out (:func:`rule_out_threshold`) and in (:func:`rule_in_threshold`), chosen on
+    validation as the operating point was and applied to both splits; where the splits have ``stemi``, the STEMI
+    criteria, and the model at the specificity that those have on validation.
+
+    Parameters
+    ----------
+    splits
+        ``"validation"`` and others → arrays ``omi``, ``probability``, ``patient_id`` and, where known, ``stemi`` (n,)
+        bool.
+    threshold
+        Operating point.
+    resamples, seed
+        See :func:`~omi_keras.evaluation.bootstrap.patient_bootstrap`.
+    simulated
+        True when the data come from the simulator.
+
+    Returns
+    -------
+    DataFrame
+        One row per rule and split, columns :data:`DECISIONS_COLUMNS`; NaN is undefined. A rule whose threshold
+        validation cannot give has rows of NaN.
+
+    Raises
+    ------
+    InputError
+        When an array is not valid.
+    """
+    chosen = splits["validation"]
+    omi, probability = chosen["omi"], chosen["probability"]
+    rules: list[tuple[str, str, float, str]] = [
+        ("operating point (highest F1)", "validation", checked_threshold(threshold), "probability"),
+        (f"rule out (sensitivity ≥ {RULE_OUT_SENSITIVITY:g})", "validation", rule_out_threshold(omi, probability), ""),
+        (f"rule in (PPV ≥ {RULE_IN_PPV:g})", "validation", rule_in_threshold(omi, probability), ""),
+    ]
+    if all("stemi" in arrays for arrays in splits.values()):
+        specificity = operating_point_metrics(omi, np.asarray(chosen["stemi"], float), 0.5)["specificity"]
+        matched = threshold_at_specificity(omi, probability, specificity)
+        rules += [
+            ("STEMI criteria", "", 0.5, "stemi"),
+            ("model at the specificity of the STEMI criteria", "validation", matched, ""),
+        ]
+    rows = [
+        {"rule": rule, "chosen_on": origin, "split": split}
+        | _decided(arrays, limit, column or "probability", resamples, seed)
+        | {"simulated": bool(simulated)}
+        for rule, origin, limit, column in rules
+        for split, arrays in splits.items()
+    ]
+    return pd.DataFrame(rows, columns=list(DECISIONS_COLUMNS))
+
+
+def _decided(
+    arrays: Mapping[str, Any], threshold: float, column: str, resamples: int, seed: int
+) -> dict[str, float | int]:
+    """One row of the decision table, without its names."""
+    if np.isnan(threshold):
+        return dict.fromkeys(DECISIONS_COLUMNS[3:-1], np.nan)
+    label, value = validated(arrays["omi"], np.asarray(arrays[column], np.float64))
+    alarm = value >= threshold
+    point = operating_point_metrics(label, value, threshold)
+    found = patient_bootstrap(label, value, arrays["patient_id"], threshold, resamples, seed)
+    row: dict[str, float | int] = {
+        "threshold": np.nan if column == "stemi" else threshold,
+        "true_positive": int((label & alarm).sum()),
+        "false_positive": int((~label & alarm).sum()),
+        "false_negative": int((label & ~alarm).sum()),
+        "true_negative": int((~label & ~alarm).sum()),
+        "alarm_share": float(alarm.mean()) if alarm.size else np.nan,
+    }
+    for name in RATES:
+        defined = not np.isnan(point[name])
+        low, high = found[name] if defined else (np.nan, np.nan)
+        row |= {name: point[name], f"{name}_lo": low, f"{name}_hi": high}
+    return row

@@ -1,0 +1,34 @@
+"""Where the numbers of a report come from, in words."""
+
+from __future__ import annotations
+
+from omi_keras.data.artifacts import versions
+from omi_keras.training.run import Run
+
+SETTINGS = ("epochs", "batch_size", "learning_rate", "balance", "seed", "mixed_precision", "n_folds")
+
+
+def provenance(runs: list[Run], resamples: int, seed: int) -> dict[str, str]:
+    """Name → value: how the runs were trained, on what, with which versions, and what the report itself used."""
+    found = {}
+    for run in runs:
+        config = run.config
+        found[f"{run.model}: run"] = str(run.path)
+        found[f"{run.model}: settings"] = ", ".join(
+            f"{name.replace('_', ' ')} {config[name]}" for name in SETTINGS if name in config
+        )
+        folds = ", ".join(str(fold.fold) for fold in run.results)
+        found[f"{run.model}: folds tested"] = f"{folds} of {config['n_folds']}"
+        found[f"{run.model}: trained with"] = _listed(config.get("versions"))
+    config = runs[0].config
+    kind = "simulated" if any(run.simulated for run in runs) else "recorded"
+    found["dataset"] = f"{config.get('dataset', '')} ({kind})"
+    found |= {f"SHA-256 of {name}": str(value) for name, value in config["dataset_sha256"].items()}
+    return found | {
+        "bootstrap": f"{resamples} resamples of patients, seed {seed}",
+        "report made with": _listed(versions()),
+    }
+
+
+def _listed(found: object) -> str:
+    return ", ".join(f"{name} {value}" for name, value in found.items()) if isinstance(found, dict) else ""

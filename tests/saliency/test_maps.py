@@ -1,0 +1,117 @@
+"""Maps by tf-keras-vis against PyTorch's gradients and against gradients written out."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from omi_keras.models.catalogue import NETWORKS, build
+from omi_keras.models.torch_weights import load_torch_parameters
+from omi_keras.saliency import maps as maps_module
+from omi_keras.saliency.contributions import lead_contribution
+from omi_keras.saliency.maps import BATCH_SIZE, map_function, saliency_maps
+from omi_keras.signal.errors import InputError
+
+# As in tests/models/test_oracle.py: fraction of the map's maximum that 99.9 % of the values are within.
+SALIENCY = {"ecg-smart-net": 0.01, "temporal-resnet18": 0.01, "resnet18": 0.01, "mayo-alvd": 1e-5}
+
+
+def inputs(n, seed=0):
+    x = np.random.default_rng(seed).normal(size=(n, 12, 400))
+    return np.cumsum(x, axis=2).astype(np.float32) / 10
+
+
+@pytest.fixture(scope="module")
+def mayo():
+    keras.utils.set_random_seed(3)
+    return build("mayo-alvd")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_gradient_equals_the_oracle(shared, name, compiled):
+    spec = importlib.util.spec_from_file_location("oracle", shared / "oracle" / "oracle.py")
+    oracle = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(oracle)
+    model = build(name)
+    load_torch_parameters(model, oracle.make_parameters(oracle.load_spec(name.replace("-", "_"))))
+    expected = oracle.load_reference(name.replace("-", "_"))["saliency"]
+    # Whole batches are compiled, few ECGs are not.
+    copies = 1 + BATCH_SIZE // len(expected) if compiled else 1
+    found = saliency_maps(model, np.tile(oracle.make_inputs(), (copies, 1, 1)))[-len(expected) :]
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] >= 0.99998
+    assert np.percentile(np.abs(found - expected), 99.9) <= SALIENCY[name] * expected.max()
+    np.testing.assert_allclose(lead_contribution(found), lead_contribution(expected), atol=1e-3)
+
+
+def test_gradient_equals_finite_differences(mayo):
+    x = inputs(2)
+    found = saliency_maps(mayo, x)
+    step = 1e-2
+    for lead, sample in ((0, 200), (5, 150), (11, 333)):
+        shift = np.zeros_like(x)
+        shift[:, lead, sample] = step
+        up, down = (mayo.predict((x + sign * shift)[..., None], verbose=0)[:, 1] for sign in (1, -1))
+        slope = np.abs(up - down) / (2 * step)
+        np.testing.assert_allclose(found[:, lead, sample], slope, rtol=0.05, atol=2e-4)
+
+
+def test_batches_do_not_matter(mayo):
+    x = inputs(BATCH_SIZE + 5)
+    seen = []
+    together = saliency_maps(mayo, x, tick=lambda done, total: seen.append((done, total)))
+    assert seen == [(BATCH_SIZE, BATCH_SIZE + 5), (BATCH_SIZE + 5, BATCH_SIZE + 5)]
+    alone = np.concatenate([saliency_maps(mayo, x[k : k + 1]) for k in (0, BATCH_SIZE, BATCH_SIZE + 4)])
+    np.testing.assert_allclose(together[[0, BATCH_SIZE, BATCH_SIZE + 4]], alone, rtol=1e-3, atol=1e-6)
+
+
+def test_smoothgrad_is_the_mean_over_noisy_copies(mayo, monkeypatch):
+    monkeypatch.setattr(maps_module, "SMOOTH_SAMPLES", 4)
+    x = inputs(2)
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    found = saliency_maps(mayo, x, "smoothgrad", seed=5)
+    after = np.random.get_state()[1]  # noqa: NPY002
+    assert (after == before).all(), "the global generator is left as it was"
+    noise = np.random.RandomState(5)
+    sigma = maps_module.SMOOTH_NOISE * (x.max(axis=(1, 2)) - x.min(axis=(1, 2)))[:, None, None]
+    copies = np.stack([x] * 4)
+    copies = copies + noise.normal(0.0, np.broadcast_to(sigma[None], copies.shape), copies.shape).astype(np.float32)
+    slow = []
+    for copy in copies:
+        inside = tf.constant(copy[..., None].astype(np.float32))
+        with tf.GradientTape() as tape:
+            tape.watch(inside)
+            logit = mayo(inside, training=False)[:, 1]
+        slow.append(np.abs(tape.gradient(logit, inside).numpy()[..., 0]))
+    assert np.corrcoef(found.ravel(), np.mean(slow, axis=0).ravel())[0, 1] > 0.9999
+    assert (saliency_maps(mayo, x, "smoothgrad", seed=5) == found).all()
+    assert (saliency_maps(mayo, x, "smoothgrad", seed=6) != found).any()
+
+
+def test_gradcam_keeps_the_leads_apart(mayo):
+    """Six columns of features per lead, stretched to 400 samples."""
+    x = inputs(3)
+    found = saliency_maps(mayo, x, "gradcam++")
+    assert found.shape == (3, 12, 400)
+    assert (found >= 0).all()
+    assert np.isfinite(found).all()
+    assert found.max() > 0
+    # Straight between the columns.
+    row = found[0, 2].astype(float)
+    knots = np.interp(np.arange(400), np.linspace(0, 399, 6), row[np.round(np.linspace(0, 399, 6)).astype(int)])
+    np.testing.assert_allclose(row, knots, atol=0.02 * found.max())
+
+
+def test_gradcam_of_mixed_leads_is_refused():
+    with pytest.raises(InputError, match="mixes them from its first layer on; use --method"):
+        map_function(build("resnet18"), "gradcam++")
+
+
+def test_other_backends_are_refused(mayo, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(InputError, match="received jax; set KERAS_BACKEND=tensorflow"):
+        saliency_maps(mayo, inputs(1))
