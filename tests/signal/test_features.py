@@ -83,7 +83,7 @@ def _many(normal: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(name="cohort", scope="module")
 def _cohort() -> tuple[list[SimulatedECG], np.ndarray]:
-    ecgs = list(simulate_cohort(240, 200, 0.4, seed=21))
+    ecgs = [ecg for ecg in simulate_cohort(240, 200, 0.4, seed=21) if not ecg.truth.fault]
     return ecgs, beat_features(np.stack([median_beat(ecg.record).beat for ecg in ecgs]))
 
 

@@ -110,10 +110,14 @@ def test_scatter_is_a_unit_vector_within_its_limit() -> None:
 
 
 def st_change(name: str, i: int) -> dict[str, float]:
+    """mV in each lead 60 ms after the J point, beyond what the healthy heart shows there."""
     beat = plain_beat()
     after = with_mimic(beat, name, 1.0, np.random.default_rng(i))
-    t_after = np.array([after.j_point + 60.0], dtype=np.float32)
-    return dict(zip(LEADS, project(heart_vector(after.part("STT"), t_after))[:, 0], strict=True))
+    levels = [
+        project(heart_vector(b.part("STT"), np.array([b.j_point + 60.0], dtype=np.float32)))[:, 0]
+        for b in (beat, after)
+    ]
+    return dict(zip(LEADS, levels[1] - levels[0], strict=True))
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
