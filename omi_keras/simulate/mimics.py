@@ -167,7 +167,7 @@ def paced(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
         (0.75 * way + (0.12, 0.0, 0.1), 44.0, 19.0),
     )
     qrs = [gaussian("QRS", gain * np.asarray(d), t * width, s * width) for d, t, s in slow]
-    stimulus = scattered(np.array([0.4, 0.8, 0.1]), rng, 15.0, 30.0) * rng.uniform(0.5, 1.1)
+    stimulus = scattered(np.array([0.4, 0.8, 0.1]), rng, 15.0, 30.0) * rng.uniform(0.2, 0.6)
     # Pacing either follows the atria or, over fibrillation or a silent sinus node, does not.
     waves = [*_moved_p(beat, rng.uniform(40.0, 60.0)), *qrs, gaussian("QRS", stimulus, spike, 1.2)]
     away = -direction_of_qrs(Beat(tuple(qrs), spike, j))
