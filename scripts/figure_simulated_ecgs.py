@@ -49,8 +49,7 @@ WANTED: dict[str, Callable[[SimulatedECG], bool]] = {
 def title(ecg: SimulatedECG) -> str:
     """What is known about an ECG."""
     t, p = ecg.truth, ecg.plan
-    largest = f", occluded {t.minutes:.0f} min" if t.artery else ""
-    what = f"{t.artery} occlusion{largest}" if t.artery else t.mimic or "no occlusion, no other condition"
+    what = f"{t.artery} occluded for {t.minutes:.0f} min" if t.artery else t.mimic or "no occlusion, nothing else"
     return f"Simulated: {what}. {p.sex.capitalize()}, {p.age}, {t.heart_rate:.0f}/min ({p.ecg_id}, seed 0)"
 
 

@@ -23,7 +23,7 @@ _ACTIVATION = (
 )
 _SEPTUM = 0
 # T, mV: of the wall that lies in front, and of the rest of the left ventricle.
-_T_FRONT, _T_REST = np.array([0.09, 0.04, -0.13]), np.array([0.22, 0.12, -0.05])
+_T_FRONT, _T_REST = np.array([0.09, 0.04, -0.118]), np.array([0.22, 0.12, -0.05])
 
 
 @dataclass(frozen=True)

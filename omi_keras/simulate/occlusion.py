@@ -128,7 +128,7 @@ def occluded(beat: Beat, occlusion: Occlusion) -> Beat:
         gaussian("STT", toward * o.t_mv, j + 232.0, 78.0, 50.0),
         gaussian("QRS", -toward * o.q_mv, beat.onset + 18.0, 9.0, 12.0),
         # A large injury swallows the last forces of QRS: S waves over the wall vanish (Sclarovsky-Birnbaum grade 3).
-        gaussian("QRS", toward * _TERMINAL_SHARE * max(0.0, o.st_mv - _TERMINAL_FROM_MV), j - 12.0, 8.0),
+        gaussian("QRS", toward * _TERMINAL_SHARE * max(0.0, o.st_mv - _TERMINAL_FROM_MV), j - 28.0, 10.0),
     )
 
 

@@ -69,7 +69,18 @@ def test_labels_have_one_row_per_record(cohort: list[SimulatedECG], folder: Path
         assert (row["site"], row["age"], row["sex"]) == (e.plan.site, str(e.plan.age), e.plan.sex)
         assert row["simulated"] == "true"
         assert (row["artery"], row["mimic"]) == (e.plan.artery, e.truth.mimic)
-        assert row["rhythm"] == e.truth.rhythm
+        assert (row["rhythm"], row["fault"]) == (e.truth.rhythm, e.truth.fault)
+        assert float(row["noise_level"]) == pytest.approx(e.truth.noise_level, abs=5e-4)
+        assert (float(row["injury_mv"]) > 0) == bool(e.plan.omi)
+        levels = [float(row[f"st_{lead}_mv"]) for lead in LEADS]
+        np.testing.assert_allclose(levels, e.truth.st_level_mv, atol=6e-4)
+
+
+def test_true_beats_are_written_on_demand(cohort: list[SimulatedECG], folder: Path, tmp_path: Path) -> None:
+    assert not (folder / "true_beats.npy").exists()
+    write_records(cohort, tmp_path, true_beats=True)
+    beats = np.load(tmp_path / "true_beats.npy", mmap_mode="r", allow_pickle=False)
+    np.testing.assert_array_equal(beats, np.stack([e.truth.true_beat for e in cohort]))
 
 
 def test_nothing_is_overwritten(cohort: list[SimulatedECG], folder: Path) -> None:
