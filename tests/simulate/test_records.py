@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import run_cli
 
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.record import LEADS
@@ -106,3 +107,13 @@ def test_an_interrupted_folder_has_no_labels(cohort: list[SimulatedECG], tmp_pat
         write_records(stops(), tmp_path)  # type: ignore[arg-type]
     assert not (tmp_path / "labels.csv").exists()
     assert write_records(cohort[:2], tmp_path) == 2
+
+
+def test_the_command_line_writes_true_beats_for_both_kinds(tmp_path: Path) -> None:
+    for kind in ("records", "dataset"):
+        call = ("simulate", tmp_path / kind, "--as", kind, "--ecgs", 5, "--patients", 4, "--seed", 3, "--true-beats")
+        assert run_cli(*call).exit_code == 0
+    records, dataset = (np.load(tmp_path / kind / "true_beats.npy") for kind in ("records", "dataset"))
+    np.testing.assert_array_equal(records, dataset)
+    beats = np.load(tmp_path / "dataset" / "beats.npy")
+    assert beats.shape == dataset.shape and np.median(np.abs(beats - dataset)) < 0.02
