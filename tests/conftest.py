@@ -40,7 +40,7 @@ def easy_dataset(tmp_path_factory) -> Path:
     lift = np.zeros((12, 600), np.float32)
     lift[6:11, 325:420] = 1.0
     with DatasetWriter(folder) as writer:
-        for ecg in simulate_cohort(160, 100, 0.4, seed=3):
+        for ecg in simulate_cohort(160, 100, 0.4, seed=4):
             plan, beat = ecg.plan, median_beat(ecg.record)
             row = {
                 "ecg_id": plan.ecg_id,
@@ -53,7 +53,7 @@ def easy_dataset(tmp_path_factory) -> Path:
                 "simulated": True,
             }
             writer.add(replace(beat, beat=beat.beat + plan.omi * lift), row)
-        writer.finish(label_column="omi", seed=3, inputs={})
+        writer.finish(label_column="omi", seed=4, inputs={})
     return folder
 
 

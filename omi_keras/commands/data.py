@@ -20,15 +20,18 @@ from omi_keras.terminal import INTERRUPTED, fail, progress, result, watched
     "--as", "kind", type=click.Choice(["dataset", "records"]), default="dataset", show_default=True,
     help="A dataset to train on, or WFDB recordings with labels.csv to prepare.",
 )  # fmt: skip
+@click.option("--true-beats", is_flag=True, help="Also write true_beats.npy: the beats without noise.")
 @seed_option
 @force_option
 @json_option
 def simulate(
-    out: Path, ecgs: int, patients: int, prevalence: float, kind: str, seed: int, force: bool, as_json: bool
-) -> None:
+    out: Path, ecgs: int, patients: int, prevalence: float, kind: str, true_beats: bool, seed: int, force: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Simulate a cohort of chest-pain patients into folder OUT.
 
-    The default has the size and shape of the paper's Table 3.
+    The default has the size and shape of the paper's Table 3. The truth about each ECG (occluded artery, ST level of
+    each lead, rhythm, mimic, fault, noise level) stands in the columns beside its label; no model sees them.
 
     \b
     Example:
@@ -45,10 +48,10 @@ def simulate(
         if kind == "records":
             info = {"format_version": 1, "kind": "records", "simulated": True, "rejected": 0, "simulation": config}
             with new_folder(out, "simulation.json", force=force) as folder:
-                info["ecgs"] = write_records(watched(cohort, tick, ecgs), folder)
+                info["ecgs"] = write_records(watched(cohort, tick, ecgs), folder, true_beats=true_beats)
                 write_json(folder / "simulation.json", info | {"versions": versions()})
         else:
-            info = prepare_cohort(cohort, out, config=config, force=force, tick=tick)
+            info = prepare_cohort(cohort, out, config=config, true_beats=true_beats, force=force, tick=tick)
     result(info, as_json, f"{info['ecgs']} simulated ECGs in {out}, {info['rejected']} rejected")
 
 

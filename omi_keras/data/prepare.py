@@ -18,6 +18,7 @@ from omi_keras.signal.errors import InputError
 from omi_keras.signal.median_beat import MedianBeat, median_beat
 from omi_keras.signal.readers import find_record, read_record
 from omi_keras.simulate.cohort import SimulatedECG
+from omi_keras.simulate.truth import TRUE_BEATS, TRUTH_COLUMNS, TrueBeats, truth_row
 
 Tick = Callable[[int, int, int], None]  # done, total, rejected
 PROGRESS = "progress.json"
@@ -140,13 +141,18 @@ def prepare_cohort(
     out: Path,
     *,
     config: dict[str, Any],
+    true_beats: bool = False,
     force: bool = False,
     tick: Tick = lambda done, total, rejected: None,
 ) -> dict[str, Any]:
-    """Send simulated recordings through the same signal code, in memory; return ``dataset.json``'s content."""
+    """Send simulated recordings through the same signal code, in memory; return ``dataset.json``'s content.
+
+    ``true_beats`` adds ``true_beats.npy``, what a perfect averager would find, with the rows of ``beats.npy``.
+    """
     with (
         new_folder(out, "dataset.json", force=force) as folder,
-        DatasetWriter(folder, ("artery", "rhythm", "mimic")) as writer,
+        DatasetWriter(folder, TRUTH_COLUMNS) as writer,
+        TrueBeats(folder, true_beats) as truth,
     ):
         for ecg in cohort:
             plan = ecg.plan
@@ -165,10 +171,11 @@ def prepare_cohort(
                     "source": ecg.record.source,
                     "simulated": True,
                 }
-                truth = {"artery": plan.artery, "rhythm": ecg.truth.rhythm, "mimic": ecg.truth.mimic}
-                writer.add(beat, facts | truth)
+                writer.add(beat, facts | dict(zip(TRUTH_COLUMNS, truth_row(ecg), strict=True)))
+                truth.add(ecg)
             tick(writer.count + writer.rejections, config["ecgs"], writer.rejections)
-        return writer.finish(label_column="omi", seed=config["seed"], inputs={"simulation": config})
+        inputs = {"simulation": config} | ({"true_beats": TRUE_BEATS} if true_beats else {})
+        return writer.finish(label_column="omi", seed=config["seed"], inputs=inputs)
 
 
 def _read_beat(records: Path, record: str) -> tuple[MedianBeat, str] | InputError:

@@ -1,4 +1,4 @@
-"""A median beat drawn the way a cardiologist reads it: 12 leads in 4 × 3 on ECG paper, true to scale."""
+"""A median beat or a recording as a cardiologist reads it: 12 leads in 4 × 3 on ECG paper, true to scale."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ _DOTS_PER_MM = 10  # whole dots, so that every line of the grid is equally crisp
 _BEAT = _SAMPLES * _MM_PER_SAMPLE  # 30 mm
 _COLUMN = 35  # a beat and a gap of one large square
 _MARGIN = 5
+_RECORDED = 5000  # samples, 10 s
+_SHORT = 1250  # each lead of the 4 × 3 layout gets a quarter of them
+_RHYTHM_LEAD = 1  # II
 _PULSE = 15  # room for the calibration pulse: 5 mm high time and a lead-in and lead-out
 _HEAD, _FOOT = 10, 10
 _LIMIT_MV = 5.0  # larger deflections are artefacts that would stretch the page
@@ -134,6 +137,56 @@ def ecg_sheet(beats: npt.ArrayLike, title: str, simulated: bool, foot: float = 0
 def lead_name(sheet: Sheet, left: float, top: float, text: str) -> None:
     """Write at the left, above the P wave: R, the highest deflection, is 15 mm away."""
     sheet.axes.text(left, top - 1, text, va="top", fontsize=9, fontweight="bold")
+
+
+def recording_figure(recording: npt.ArrayLike, title: str, simulated: bool) -> Figure:
+    """Draw a 10 s recording on ECG paper: 2.5 s of each lead, one after the other, and a rhythm strip of lead II.
+
+    25 mm/s, 10 mm/mV, true to scale as :func:`median_beat_figure`; each lead is drawn about its own median.
+
+    Parameters
+    ----------
+    recording
+        (12, 5000) millivolts at 500 Hz, leads in the order I II III aVR aVL aVF V1 to V6.
+    title, simulated
+        As for :func:`median_beat_figure`.
+
+    Raises
+    ------
+    InputError
+        When the shape is not (12, 5000) or a sample is not finite.
+    """
+    signal = np.asarray(recording, dtype=np.float64)
+    if signal.shape != (len(_LEADS), _RECORDED):
+        raise InputError(f"expected a recording of shape (12, 5000), received {signal.shape}", "wrong_shape")
+    if not np.isfinite(signal).all():
+        raise InputError("missing or infinite samples in the recording", "missing_samples")
+    height_mm = np.clip(signal - np.median(signal, axis=1, keepdims=True), -_LIMIT_MV, _LIMIT_MV) * _MM_PER_MV
+    rows = [np.concatenate([height_mm[3 * c + r, c * _SHORT : (c + 1) * _SHORT] for c in range(4)]) for r in range(3)]
+    rows.append(height_mm[_RHYTHM_LEAD])
+    names = [[_LEADS[3 * c + r] for c in range(4)] for r in range(3)] + [[_LEADS[_RHYTHM_LEAD]]]
+    # Names stand above the highest R peak of the row.
+    up = [_squares(max(float(row.max()) + 3.0, _MM_PER_MV)) for row in rows]
+    down = [_squares(max(float(-row.min()), 2.5)) for row in rows]
+    width = 2 * _MARGIN + _PULSE + _RECORDED * _MM_PER_SAMPLE
+    height = _FOOT + sum(up) + sum(down) + _HEAD
+    figure, axes = _page(width, height)
+    top, left = height - _HEAD, _MARGIN + _PULSE
+    for row, leads, above, below in zip(rows, names, up, down, strict=True):
+        baseline = top - above
+        _pulse(axes, baseline)
+        axes.plot(left + _MM_PER_SAMPLE * np.arange(_RECORDED), baseline + row, color=_INK, linewidth=0.8)
+        for c, lead in enumerate(leads):
+            start = left + c * _SHORT * _MM_PER_SAMPLE
+            if c:
+                axes.plot([start, start], [baseline - 2.5, baseline + 2.5], color=_INK, linewidth=0.8)
+            axes.text(start + 1, top - 1, lead, va="top", fontsize=9, fontweight="bold")
+        top = baseline - below
+    axes.text(_MARGIN, 3, "25 mm/s   10 mm/mV", va="center", fontsize=8)
+    axes.text(_MARGIN, height - 5, title, va="center", fontsize=10, fontweight="bold", parse_math=False)
+    if simulated:
+        axes.text(width - _MARGIN, 3, "simulated ECG", va="center", ha="right", fontsize=9, fontweight="bold")
+    return figure
 
 
 def _squares(mm: float) -> float:

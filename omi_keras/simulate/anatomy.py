@@ -9,16 +9,21 @@ import numpy as np
 from omi_keras.signal.record import Sex
 from omi_keras.simulate.heart_vector import DOWER, Beat, Wave, gaussian, plateau, rotation
 
-# J point of the reference heart, ms after the R peak (QRS of 92 ms from -40 to +52).
-_ONSET_MS, _J_MS = -40.0, 52.0
-# Activation of the ventricles: dipole (mV), time (ms), width (ms).
+# J point of the reference heart, ms after the R peak (QRS of 89 ms from -40 to +49).
+_ONSET_MS, _J_MS = -40.0, 49.0
+# Activation of the ventricles: dipole (mV), time (ms), width (ms). Fitted by least squares to the Q, R and S amplitudes
+# of the middle adult in each lead (docs/simulator.md) under Dower's transform, with a QRS loop as flat as hearts
+# have and no notches.
 _ACTIVATION = (
-    ((-0.15, -0.10, -0.17), -23.0, 6.5),  # septum
-    ((0.22, 0.24, -0.20), -11.0, 7.5),  # apex and anterior wall
-    ((0.92, 0.54, 0.20), 1.0, 8.5),  # free wall of the left ventricle
-    ((0.18, 0.10, 0.80), 15.0, 9.0),  # lateral and posterior wall
-    ((-0.12, -0.10, 0.22), 31.0, 7.5),  # base
+    ((-0.169, -0.208, -0.170), -21.7, 8.1),  # septum
+    ((0.212, 0.225, -0.174), -15.7, 8.0),  # apex and anterior wall
+    ((1.097, 0.745, 0.482), 1.1, 11.0),  # free wall of the left ventricle
+    ((0.284, 0.005, 0.655), 21.4, 8.3),  # lateral and posterior wall
+    ((-0.254, 0.000, 0.167), 30.1, 8.1),  # base
 )
+_SEPTUM = 0
+# T, mV: of the wall that lies in front, and of the rest of the left ventricle.
+_T_FRONT, _T_REST = np.array([0.09, 0.04, -0.118]), np.array([0.22, 0.12, -0.05])
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,10 @@ class Anatomy:
         (8, 3) the patient's own Dower coefficients (body shape, place of the electrodes).
     gain
         Body size and conductivity: scales everything.
+    p_gain
+        Voltage of the atria.
+    septal_gain
+        Strength of the first, septal force: q waves of the lateral leads, r of V1.
     qrs_gain, t_gain
         Voltage of depolarisation and of repolarisation.
     qrs_time, qt_factor
@@ -52,6 +61,8 @@ class Anatomy:
     conduction: np.ndarray
     lead_field: np.ndarray
     gain: float
+    p_gain: float
+    septal_gain: float
     qrs_gain: float
     t_gain: float
     qrs_time: float
@@ -72,19 +83,22 @@ def draw_anatomy(rng: np.random.Generator, age: float, sex: Sex) -> Anatomy:
     lie = np.clip(rng.normal(0.0, (5.0, 6.0, 6.0)), -12.0, 12.0)
     turn = np.clip(rng.normal((0.0, 0.0, -0.4 * (age - 55.0)), (7.0, 12.0, 17.0)), -45.0, 35.0)
     size = rng.lognormal(0.0, 0.13)
+    young = max(0.0, 50.0 - age)
     return Anatomy(
         rotation=rotation(*lie),
         conduction=rotation(*turn),
         lead_field=displaced(DOWER, rng, 0.10),
         gain=size,
-        qrs_gain=rng.lognormal(-0.09 if woman else 0.04, 0.17) * (1.0 - 0.003 * (age - 55.0)),
+        p_gain=rng.lognormal(0.0, 0.22),
+        septal_gain=float(min(rng.lognormal(-0.1, 0.4), 2.0)),
+        qrs_gain=rng.lognormal(-0.03 if woman else 0.10, 0.17) * (1.0 - 0.003 * (age - 55.0)),
         t_gain=max(0.25, rng.normal(0.92 if woman else 1.05, 0.27)) * (1.0 - 0.004 * (age - 55.0)),
-        qrs_time=float(np.clip(rng.normal(0.96 if woman else 1.02, 0.07), 0.84, 1.2)),
-        qt_factor=float(np.clip(rng.normal(1.025 if woman else 1.0, 0.045), 0.88, 1.15)),
+        qrs_time=float(np.clip(rng.normal(0.91 if woman else 0.97, 0.075), 0.76, 1.2)),
+        qt_factor=float(np.clip(rng.normal(1.045 if woman else 1.02, 0.045), 0.9, 1.17)),
         pr_shift=float(np.clip(rng.normal(0.12 * (age - 55.0), 15.0), -28.0, 45.0)),
-        t_width=float(np.clip(rng.normal(1.0, 0.12), 0.7, 1.35)),
-        t_tilt=rng.normal(0.0, 0.075, 3),
-        st_offset=rng.normal(0.0, 0.022, 3) + np.array([0.012, 0.012, -0.012 if woman else -0.04]),
+        t_width=float(np.clip(rng.normal(0.91, 0.12), 0.65, 1.3)),
+        t_tilt=rng.normal(0.0, 0.08, 3),
+        st_offset=rng.normal(0.0, 0.028, 3) + np.array([0.0, 0.0, -0.012 if woman else -0.03 - 0.001 * young]),
     )
 
 
@@ -118,24 +132,28 @@ def normal_beat(anatomy: Anatomy) -> Beat:
     a, q, v = anatomy, anatomy.qrs_time, anatomy.qrs_gain
     j = _J_MS * q
     depolarisation = tuple(
-        gaussian("QRS", v * (a.conduction @ dipole), centre * q, width * q) for dipole, centre, width in _ACTIVATION
+        gaussian("QRS", v * (a.septal_gain if i == _SEPTUM else 1.0) * (a.conduction @ dipole), centre * q, width * q)
+        for i, (dipole, centre, width) in enumerate(_ACTIVATION)
     )
-    t = np.array([0.32, 0.15, -0.20]) * a.t_gain + a.t_tilt
+    # Repolarisation ends in front first: T peaks earlier in V2 than in V5, and turns over in V1.
+    front, rest = _T_FRONT * a.t_gain + 0.3 * a.t_tilt, _T_REST * a.t_gain + 0.7 * a.t_tilt
+    wide = a.t_width
     repolarisation = (
-        gaussian("STT", 0.94 * t, j + 238.0, 60.0 * a.t_width, 40.0 * a.t_width),
+        gaussian("STT", front, j + 200.0, 48.0 * wide, 36.0 * wide),
+        gaussian("STT", rest, j + 238.0, 46.0 * wide, 36.0 * wide),
         # The first third of T is lower and longer: the ST segment slides into it.
-        gaussian("STT", 0.16 * t, j + 170.0, 62.0, 60.0),
+        gaussian("STT", 0.24 * (front + rest), j + 150.0, 55.0, 55.0),
         plateau("STT", a.st_offset, j + 8.0, j + 130.0, 9.0, 70.0),
         gaussian("STT", 0.035 * np.array([0.6, 0.5, -0.6]) * a.t_gain, j + 385.0, 28.0),
     )
-    return Beat((*atrial_waves(a.pr_shift), *depolarisation, *repolarisation), onset=_ONSET_MS * q, j_point=j)
+    return Beat((*atrial_waves(a.pr_shift, a.p_gain), *depolarisation, *repolarisation), onset=_ONSET_MS * q, j_point=j)
 
 
-def atrial_waves(pr_shift: float) -> tuple[Wave, ...]:
+def atrial_waves(pr_shift: float, gain: float = 1.0) -> tuple[Wave, ...]:
     """P: right atrium (down, front), then left atrium (left, back)."""
     return (
-        gaussian("P", (0.030, 0.075, -0.035), -148.0 - pr_shift, 16.0),
-        gaussian("P", (0.052, 0.062, 0.034), -119.0 - pr_shift, 17.0),
+        gaussian("P", gain * np.array([0.050, 0.085, -0.050]), -158.0 - pr_shift, 16.0),
+        gaussian("P", gain * np.array([0.085, 0.070, 0.050]), -130.0 - pr_shift, 17.0),
     )
 
 

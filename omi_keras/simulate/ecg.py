@@ -8,6 +8,7 @@ import numpy as np
 
 from omi_keras.signal.record import SAMPLING_RATE, Record
 from omi_keras.simulate.anatomy import Anatomy, displaced, draw_anatomy, normal_beat, to_body
+from omi_keras.simulate.faults import draw_fault, exchanged
 from omi_keras.simulate.heart_vector import (
     BEAT_END_MS,
     BEAT_START_MS,
@@ -46,9 +47,12 @@ class Truth:
         Beats per minute.
     noise_level
         1 for an ordinary recording of the site.
+    fault
+        ``""``, or what went wrong: see :func:`omi_keras.simulate.faults.draw_fault`.
     true_beat
         (12, 600) float32 mV: the dominant beat without noise and filters, with its neighbours at the mean RR
-        interval, level on the PQ segment, R peak of the vector magnitude at sample 300.
+        interval, level on the PQ segment, R peak of the vector magnitude at sample 300. Exchanged cables show in it;
+        a loose or missing electrode does not.
     j_ms
         J point, ms after the R peak.
     st_level_mv
@@ -66,6 +70,7 @@ class Truth:
     rhythm: str
     heart_rate: float
     noise_level: float
+    fault: str
     true_beat: np.ndarray
     j_ms: float
     st_level_mv: np.ndarray
@@ -154,9 +159,10 @@ def simulate_ecg(plan: PlannedECG, seed: int = 0) -> SimulatedECG:
     rhythm = draw_rhythm(rng, plan.age, shift)
     noise_level = patient.noise_level * float(rng.lognormal(0.0, 0.35))
     vector = to_body(anatomy, strip(beat, rhythm, anatomy.qt_factor, rng))
-    signal = to_millivolts(record(vector, field, rng, plan.site, noise_level))
+    fault = draw_fault(np.random.default_rng([seed, 3, plan.index]))
+    signal = to_millivolts(record(vector, field, rng, plan.site, noise_level, fault))
 
-    true = true_beat(beat, rhythm, anatomy, field)
+    true = true_beat(beat, rhythm, anatomy, exchanged(field, fault))
     st_sample = R_SAMPLE + round((beat.j_point + 60.0) * SAMPLING_RATE / 1000.0)
     in_strip = rhythm.recorded
     return SimulatedECG(
@@ -175,6 +181,7 @@ def simulate_ecg(plan: PlannedECG, seed: int = 0) -> SimulatedECG:
             rhythm=rhythm.name,
             heart_rate=rhythm.rate,
             noise_level=noise_level,
+            fault=fault,
             true_beat=true,
             j_ms=beat.j_point,
             st_level_mv=true[:, st_sample].copy(),

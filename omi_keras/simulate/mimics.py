@@ -8,7 +8,7 @@ Electrocardiography in Clinical Practice, 6th ed. 2008.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,10 +22,10 @@ Condition = Callable[[Beat, float, np.random.Generator], Beat]
 def early_repolarisation(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
     """Concave ST elevation in V2-V5 and the inferior leads, notched J point, tall T."""
     j = beat.j_point
-    st = scattered(np.array([0.62, 0.45, -0.64]), rng, 10.0, 25.0) * 0.072 * severity
+    st = scattered(np.array([0.62, 0.45, -0.64]), rng, 10.0, 25.0) * 0.052 * severity
     notch = np.array([0.7, 0.5, -0.2]) * 0.08 * severity * rng.uniform(0.0, 1.0)
-    return _t_times(beat, 1.0 + 0.45 * severity).with_waves(
-        plateau("STT", st, j + 2.0, j + 75.0, 10.0, 80.0), gaussian("QRS", notch, j - 2.0, 6.0)
+    return _t_times(beat, 1.0 + 0.40 * severity).with_waves(
+        plateau("STT", st, j + 2.0, j + 75.0, 10.0, 80.0), gaussian("QRS", notch, j - 6.0, 6.0)
     )
 
 
@@ -37,7 +37,7 @@ def lvh_strain(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
     j = beat.j_point + 6.0
     away = -direction_of_qrs(replace(beat, waves=waves))
     return replace(_t_times(replace(beat, waves=waves), max(0.15, 1.0 - 0.55 * strain)), j_point=j).with_waves(
-        plateau("STT", away * 0.10 * strain, j, j + 80.0, 14.0, 70.0),
+        plateau("STT", away * 0.085 * strain, j, j + 80.0, 14.0, 70.0),
         gaussian("STT", away * 0.21 * strain, j + 215.0, 85.0, 42.0),
     )
 
@@ -95,14 +95,22 @@ def pericarditis(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
 
 
 def old_infarct(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
-    """Q waves where muscle is missing; T flat or inverted there; sometimes ST elevation that stayed."""
-    names = ("mid LAD", "RCA", "RCA", "LCx", "proximal LAD")
-    wall = scattered(TERRITORIES[names[rng.integers(len(names))]], rng, 8.0, 20.0)
+    """Q waves where muscle is missing; T flat or inverted there."""
+    return _scarred(beat, severity, rng, ("mid LAD", "RCA", "RCA", "LCx", "proximal LAD"), 0.012 * rng.exponential())
+
+
+def ventricular_aneurysm(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
+    """Deep Q waves in front, ST elevation that stayed for years, T too small beside it for an acute occlusion."""
+    stayed = 0.085 * severity * rng.uniform(0.5, 1.2)
+    return _scarred(_t_times(beat, 0.6), 1.2 * severity, rng, ("mid LAD", "proximal LAD"), stayed)
+
+
+def _scarred(beat: Beat, severity: float, rng: np.random.Generator, walls: tuple[str, ...], st_mv: float) -> Beat:
+    wall = scattered(TERRITORIES[walls[rng.integers(len(walls))]], rng, 8.0, 20.0)
     j = beat.j_point
-    aneurysm = 0.05 * rng.exponential() if rng.uniform() < 0.45 else 0.0
     return beat.with_waves(
         gaussian("QRS", -wall * 0.38 * severity, beat.onset + 19.0, 9.0, 13.0),
-        plateau("STT", wall * aneurysm, j, j + 90.0, 12.0, 80.0),
+        plateau("STT", wall * st_mv, j, j + 90.0, 12.0, 80.0),
         gaussian("STT", -wall * 0.20 * severity * rng.uniform(), j + 230.0, 62.0, 45.0),
     )
 
@@ -141,6 +149,35 @@ def low_potassium(beat: Beat, severity: float, rng: np.random.Generator) -> Beat
     )
 
 
+def low_voltage(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
+    """Fluid, air or fat between heart and electrodes: everything is small."""
+    gain = 0.55 / (1.0 + 0.35 * severity)
+    return replace(beat, waves=tuple(w.scaled(gain) for w in beat.waves))
+
+
+def paced(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
+    """A spike, then slow activation from the apex of the right ventricle to the left, up and back; discordant ST, T."""
+    gain = 0.8 + 0.25 * severity
+    way = scattered(np.array([0.25, -0.75, 0.62]), rng, 10.0, 25.0)
+    width = rng.uniform(0.9, 1.1)
+    j, spike = 98.0 * width, -72.0 * width
+    slow = (
+        (0.45 * way + (0.25, 0.0, 0.1), -30.0, 15.0),
+        (1.05 * way, 0.0, 20.0),
+        (0.75 * way + (0.12, 0.0, 0.1), 44.0, 19.0),
+    )
+    qrs = [gaussian("QRS", gain * np.asarray(d), t * width, s * width) for d, t, s in slow]
+    stimulus = scattered(np.array([0.4, 0.8, 0.1]), rng, 15.0, 30.0) * rng.uniform(0.2, 0.6)
+    # Pacing either follows the atria or, over fibrillation or a silent sinus node, does not.
+    waves = [*_moved_p(beat, rng.uniform(40.0, 60.0)), *qrs, gaussian("QRS", stimulus, spike, 1.2)]
+    away = -direction_of_qrs(Beat(tuple(qrs), spike, j))
+    discordant = (
+        plateau("STT", away * 0.11 * gain, j, j + 90.0, 14.0, 80.0),
+        gaussian("STT", away * 0.36 * gain, j + 190.0, 80.0, 46.0),
+    )
+    return Beat((*waves, *discordant), onset=spike - 4.0, j_point=j)
+
+
 CONDITIONS: dict[str, Condition] = {
     "early repolarisation": early_repolarisation,
     "LVH with strain": lvh_strain,
@@ -148,23 +185,52 @@ CONDITIONS: dict[str, Condition] = {
     "RBBB": right_bundle_branch_block,
     "pericarditis": pericarditis,
     "old infarct": old_infarct,
+    "LV aneurysm": ventricular_aneurysm,
     "diffuse ischaemia": diffuse_ischaemia,
     "T inversion": t_inversion,
     "tall T": tall_t,
     "low potassium": low_potassium,
+    "paced": paced,
+    "low voltage": low_voltage,
 }
 MIMICS = tuple(CONDITIONS)
-# How often each is met in patients with chest pain, at 60 years, without and with an occlusion.
-_WITHOUT = (0.05, 0.09, 0.03, 0.05, 0.012, 0.09, 0.06, 0.10, 0.02, 0.02)
-_WITH = (0.02, 0.07, 0.03, 0.05, 0.00, 0.10, 0.00, 0.05, 0.01, 0.01)
-# Change per decade beyond 60, as a factor.
-_PER_DECADE = (0.62, 1.2, 1.35, 1.3, 0.7, 1.3, 1.15, 1.1, 1.05, 1.05)
+
+
+@dataclass(frozen=True)
+class _Share:
+    """How often a condition is met in patients with chest pain of 60 years, without and with an occlusion.
+
+    ``per_decade`` is the factor per decade beyond 60.
+    """
+
+    without: float
+    with_omi: float
+    per_decade: float
+
+
+_SHARES = {
+    "early repolarisation": _Share(0.050, 0.02, 0.62),
+    "LVH with strain": _Share(0.090, 0.07, 1.2),
+    "LBBB": _Share(0.028, 0.028, 1.35),
+    "RBBB": _Share(0.050, 0.05, 1.3),
+    "pericarditis": _Share(0.010, 0.0, 0.7),
+    "old infarct": _Share(0.085, 0.10, 1.3),
+    "LV aneurysm": _Share(0.008, 0.01, 1.3),
+    "diffuse ischaemia": _Share(0.060, 0.0, 1.15),
+    "T inversion": _Share(0.100, 0.05, 1.1),
+    "tall T": _Share(0.020, 0.01, 1.05),
+    "low potassium": _Share(0.020, 0.01, 1.05),
+    "paced": _Share(0.018, 0.012, 1.6),
+    "low voltage": _Share(0.025, 0.02, 1.1),
+}
 
 
 def draw_mimic(rng: np.random.Generator, age: float, sex: Sex, omi: bool) -> str:
     """Draw a patient's condition, ``""`` for none; most come with age, early repolarisation with youth."""
-    share = np.array(_WITH if omi else _WITHOUT) * np.array(_PER_DECADE) ** ((age - 60.0) / 10.0)
-    share[0] *= 0.5 if sex == "female" else 1.4
+    shares = [_SHARES[name] for name in MIMICS]
+    share = np.array([s.with_omi if omi else s.without for s in shares])
+    share *= np.array([s.per_decade for s in shares]) ** ((age - 60.0) / 10.0)
+    share[MIMICS.index("early repolarisation")] *= 0.5 if sex == "female" else 1.4
     share *= min(1.0, 0.85 / share.sum())
     place = int(np.searchsorted(np.cumsum(share), rng.uniform(), side="right"))
     return MIMICS[place] if place < len(MIMICS) else ""
@@ -194,5 +260,9 @@ def _t_times(beat: Beat, factor: float) -> Beat:
     return replace(beat, waves=tuple(w.scaled(factor) if _is_t(w) else w for w in beat.waves))
 
 
+def _moved_p(beat: Beat, earlier_ms: float) -> tuple[Wave, ...]:
+    return tuple(w.moved(-earlier_ms) for w in beat.part("P"))
+
+
 def _earlier_p(beat: Beat, ms: float) -> Beat:
-    return replace(beat, waves=tuple(w.moved(-ms) if w.part == "P" else w for w in beat.waves))
+    return replace(beat, waves=(*(w for w in beat.waves if w.part != "P"), *_moved_p(beat, ms)))

@@ -35,6 +35,9 @@ _T_SHARE = {"posterior": 0.35}
 # Share of ECGs that meet an open artery (spontaneous reperfusion comes and goes before angiography).
 _REOPENED = 0.12
 
+# Terminal distortion of QRS begins with injuries of this size and grows by this share of what they exceed it.
+_TERMINAL_FROM_MV, _TERMINAL_SHARE = 0.15, 1.5
+
 # Real territories vary: the injured wall of a patient lies within this angle of the artery's usual one.
 _MAX_OFF_DEGREES = 15.0
 
@@ -124,6 +127,8 @@ def occluded(beat: Beat, occlusion: Occlusion) -> Beat:
         # Broader than the normal T (60 / 40 ms), which is what makes it hyperacute rather than tall.
         gaussian("STT", toward * o.t_mv, j + 232.0, 78.0, 50.0),
         gaussian("QRS", -toward * o.q_mv, beat.onset + 18.0, 9.0, 12.0),
+        # A large injury swallows the last forces of QRS: S waves over the wall vanish (Sclarovsky-Birnbaum grade 3).
+        gaussian("QRS", toward * _TERMINAL_SHARE * max(0.0, o.st_mv - _TERMINAL_FROM_MV), j - 28.0, 10.0),
     )
 
 

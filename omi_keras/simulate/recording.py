@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from omi_keras.signal.record import SAMPLING_RATE
+from omi_keras.simulate.faults import CHEST, electrode_off, exchanged, loose_contact
 from omi_keras.simulate.rhythm import PADDING, STRIP_SAMPLES
 
 # 5 µV, a common resolution of stored ECGs.
@@ -16,7 +17,6 @@ _FREQUENCIES = np.fft.rfftfreq(STRIP_SAMPLES, 1.0 / SAMPLING_RATE)
 
 # Electrodes RA, LA, LL, V1 ... V6 to the independent leads I, II, V1 ... V6. Noise arises at electrodes, so
 # it keeps Einthoven's law, and a bad arm electrode reaches every lead.
-ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
 _TO_LEADS = np.zeros((8, 9), dtype=np.float32)
 _TO_LEADS[0, :2] = (-1.0, 1.0)
 _TO_LEADS[1, [0, 2]] = (-1.0, 1.0)
@@ -120,7 +120,9 @@ def _motion(rng: np.random.Generator) -> np.ndarray:
     return size * (1.0 - np.exp(-after / rise)) * np.exp(-after / settle)
 
 
-def record(vector: np.ndarray, lead_field: np.ndarray, rng: np.random.Generator, site: str, level: float) -> np.ndarray:
+def record(
+    vector: np.ndarray, lead_field: np.ndarray, rng: np.random.Generator, site: str, level: float, fault: str = ""
+) -> np.ndarray:
     """Record a heart vector.
 
     Parameters
@@ -135,16 +137,30 @@ def record(vector: np.ndarray, lead_field: np.ndarray, rng: np.random.Generator,
         One of :data:`SITES`.
     level
         Noise relative to an ordinary recording of the site; 0 leaves only the amplifier's.
+    fault
+        From :func:`omi_keras.simulate.faults.draw_fault`.
 
     Returns
     -------
     np.ndarray
         (12, 5000) int16 steps of 5 µV.
     """
-    spectrum = lead_field.astype(np.float32) @ np.fft.rfft(vector).astype(np.complex64)
-    spectrum += _TO_LEADS @ electrode_noise(rng, SITES[site], level)
+    spectrum = _mixed(exchanged(lead_field, fault).astype(np.float32), np.fft.rfft(vector).astype(np.complex64))
+    noise = electrode_noise(rng, SITES[site], level)
+    loose = loose_contact(rng, fault)
+    if loose is not None:
+        noise[loose[0]] += np.fft.rfft(loose[1])
+    spectrum += _mixed(_TO_LEADS, noise)
     leads = np.fft.irfft(spectrum * _RESPONSE, STRIP_SAMPLES)[:, PADDING:-PADDING]
+    off = electrode_off(fault)
+    if off is not None:
+        leads[2 + CHEST.index(off)] = 0.0
     return quantised(leads)
+
+
+def _mixed(matrix: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
+    """``matrix @ spectrum``, (m, k) float32 and (k, n) complex64: as real numbers, which is 100 times as fast."""
+    return np.ascontiguousarray(matrix @ spectrum.view(np.float32)).view(np.complex64)
 
 
 def quantised(independent: np.ndarray) -> np.ndarray:

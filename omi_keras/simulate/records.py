@@ -12,22 +12,12 @@ from omi_keras.signal.errors import InputError
 from omi_keras.signal.record import LEADS, SAMPLING_RATE
 from omi_keras.simulate.ecg import SimulatedECG
 from omi_keras.simulate.recording import STEPS_PER_MV
+from omi_keras.simulate.truth import TRUTH_COLUMNS, TrueBeats, truth_row
 
-LABEL_COLUMNS = (
-    "record",
-    "patient_id",
-    "omi",
-    "site",
-    "age",
-    "sex",
-    "simulated",
-    "artery",
-    "rhythm",
-    "mimic",
-)
+LABEL_COLUMNS = ("record", "patient_id", "omi", "site", "age", "sex", "simulated", *TRUTH_COLUMNS)
 
 
-def write_records(cohort: Iterable[SimulatedECG], folder: str | Path) -> int:
+def write_records(cohort: Iterable[SimulatedECG], folder: str | Path, *, true_beats: bool = False) -> int:
     """Write a cohort as WFDB records (format 16, 200 steps per mV) and ``labels.csv``.
 
     ``labels.csv`` appears last, so a folder that has one is complete.
@@ -38,6 +28,8 @@ def write_records(cohort: Iterable[SimulatedECG], folder: str | Path) -> int:
         Simulated ECGs; taken one at a time.
     folder
         Made if it does not exist; it must not hold a ``labels.csv`` yet.
+    true_beats
+        Also write ``true_beats.npy``, a row for each of ``labels.csv``.
 
     Returns
     -------
@@ -58,12 +50,13 @@ def write_records(cohort: Iterable[SimulatedECG], folder: str | Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / "labels.csv.part"
     count = 0
-    with unfinished.open("w", encoding="utf-8", newline="") as file:
+    with unfinished.open("w", encoding="utf-8", newline="") as file, TrueBeats(folder, true_beats) as beats:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(LABEL_COLUMNS)
         for ecg in cohort:
             write_record(ecg, folder)
             table.writerow(label_row(ecg))
+            beats.add(ecg)
             count += 1
     unfinished.replace(labels)
     return count
@@ -71,19 +64,8 @@ def write_records(cohort: Iterable[SimulatedECG], folder: str | Path) -> int:
 
 def label_row(ecg: SimulatedECG) -> tuple[str, ...]:
     """Row of ``labels.csv`` for one ECG, in the order of :data:`LABEL_COLUMNS`."""
-    p, t = ecg.plan, ecg.truth
-    return (
-        p.ecg_id,
-        p.patient_id,
-        str(p.omi),
-        p.site,
-        str(p.age),
-        p.sex,
-        "true",
-        t.artery,
-        t.rhythm,
-        t.mimic,
-    )
+    p = ecg.plan
+    return (p.ecg_id, p.patient_id, str(p.omi), p.site, str(p.age), p.sex, "true", *truth_row(ecg))
 
 
 def write_record(ecg: SimulatedECG, folder: Path) -> None:

@@ -70,6 +70,17 @@ def test_records_and_memory_give_the_same_dataset(records, tmp_path):
     assert files.simulated
 
 
+def test_true_beats_have_the_rows_of_the_dataset(tmp_path):
+    info = prepare_cohort(cohort(), tmp_path / "memory", config=CONFIG, true_beats=True)
+    dataset, truth = load_dataset(tmp_path / "memory"), {e.plan.ecg_id: e.truth for e in cohort()}
+    beats = np.load(tmp_path / "memory" / info["inputs"]["true_beats"], allow_pickle=False)
+    np.testing.assert_array_equal(beats, np.stack([truth[name].true_beat for name in dataset.ecgs["ecg_id"]]))
+    for name, row in zip(dataset.ecgs["ecg_id"], dataset.ecgs.to_dict("records"), strict=True):
+        assert row["artery"] == truth[name].artery and row["fault"] == truth[name].fault
+        levels = [float(row[f"st_{lead}_mv"]) for lead in LEADS]
+        np.testing.assert_allclose(levels, truth[name].st_level_mv, atol=6e-4)
+
+
 def test_output_does_not_depend_on_jobs(records, tmp_path):
     for jobs in (1, 2):
         prepare(records, tmp_path / str(jobs), jobs=jobs)

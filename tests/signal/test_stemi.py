@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omi_keras.signal.errors import InputError
+from omi_keras.signal.median_beat import median_beat
+from omi_keras.signal.readers import read_record
 from omi_keras.signal.record import LEADS
 from omi_keras.signal.stemi import limits_mv, stemi_criteria
 
@@ -174,3 +177,13 @@ def test_what_cannot_be_read_is_refused() -> None:
         stemi_criteria(x * NAN, [60], ["male"])
     with pytest.raises(InputError, match="left_bundle must be one of"):
         stemi_criteria(x, [60], ["male"], left_bundle="no")  # type: ignore[arg-type]
+
+
+def test_recordings_from_devices_are_read_as_the_devices_did(shared: Path) -> None:
+    def read(name: str, **options: object) -> bool:
+        found = median_beat(read_record(shared / "ecg" / "sierra_xml" / name)).beat
+        return positive(found, NAN, "", **options)
+
+    assert read("mrx_103_xli_inferior_stemi.xml")
+    # "Anterior ST elevation, probably due to LVH".
+    assert not read("pagewriter_104_utf8.xml")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from omi_keras.signal.record import LEADS
 from omi_keras.simulate.anatomy import draw_anatomy, normal_beat
 from omi_keras.simulate.heart_vector import Beat, heart_vector, project
-from omi_keras.simulate.mimics import CONDITIONS, draw_mimic, with_mimic
+from omi_keras.simulate.mimics import CONDITIONS, direction_of_qrs, draw_mimic, with_mimic
 from omi_keras.simulate.occlusion import (
     ARTERIES,
     ARTERY_SHARES,
@@ -110,10 +112,14 @@ def test_scatter_is_a_unit_vector_within_its_limit() -> None:
 
 
 def st_change(name: str, i: int) -> dict[str, float]:
+    """mV in each lead 60 ms after the J point, beyond what the healthy heart shows there."""
     beat = plain_beat()
     after = with_mimic(beat, name, 1.0, np.random.default_rng(i))
-    t_after = np.array([after.j_point + 60.0], dtype=np.float32)
-    return dict(zip(LEADS, project(heart_vector(after.part("STT"), t_after))[:, 0], strict=True))
+    levels = [
+        project(heart_vector(b.part("STT"), np.array([b.j_point + 60.0], dtype=np.float32)))[:, 0]
+        for b in (beat, after)
+    ]
+    return dict(zip(LEADS, levels[1] - levels[0], strict=True))
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
@@ -153,3 +159,38 @@ def test_early_repolarisation_belongs_to_the_young() -> None:
         return float(np.mean([m == "early repolarisation" for m in drawn]))
 
     assert share(30) > 3 * share(75)
+
+
+def test_a_large_injury_swallows_the_last_forces_of_qrs() -> None:
+    beat, wall = plain_beat(), TERRITORIES["mid LAD"]
+
+    def s_wave(st_mv: float) -> float:
+        big = Occlusion("mid LAD", wall, st_mv=st_mv, t_mv=0.0, q_mv=0.0, doming=0.0, minutes=60.0)
+        t = np.arange(beat.onset, beat.j_point, 2.0, dtype=np.float32)
+        return float(project(heart_vector(occluded(beat, big).waves, t))[LEADS.index("V3")].min())
+
+    assert s_wave(0.0) < s_wave(0.1) < s_wave(0.5) - 0.3
+
+
+def test_pacing_is_broad_and_leaves_a_spike() -> None:
+    beat = with_mimic(plain_beat(), "paced", 1.0, np.random.default_rng(0))
+    assert beat.j_point - beat.onset > 140.0
+    spikes = [w for w in beat.waves if w.rise < 2.0]
+    assert len(spikes) == 1 and beat.onset < spikes[0].start < beat.onset + 10.0
+    # The paced QRS runs away from the apex: up, to the left and back.
+    qrs = replace(beat, waves=tuple(w for w in beat.waves if w.part == "QRS" and w.rise > 2.0))
+    assert direction_of_qrs(qrs)[1] < -0.4 and direction_of_qrs(qrs)[2] > 0.2
+
+
+def test_low_voltage_is_low_everywhere() -> None:
+    beat = plain_beat()
+    after = with_mimic(beat, "low voltage", 1.0, np.random.default_rng(0))
+    t = np.arange(-60.0, 60.0, 2.0, dtype=np.float32)
+    before, low = (np.ptp(project(heart_vector(b.waves, t)), axis=1) for b in (beat, after))
+    assert (low < 0.5 * before).all()
+
+
+def test_an_aneurysm_keeps_its_st_elevation() -> None:
+    for i in range(10):
+        st = st_change("LV aneurysm", i)
+        assert max(st["V2"], st["V3"]) > 0.03

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import run_cli
 
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.record import LEADS
@@ -69,7 +70,18 @@ def test_labels_have_one_row_per_record(cohort: list[SimulatedECG], folder: Path
         assert (row["site"], row["age"], row["sex"]) == (e.plan.site, str(e.plan.age), e.plan.sex)
         assert row["simulated"] == "true"
         assert (row["artery"], row["mimic"]) == (e.plan.artery, e.truth.mimic)
-        assert row["rhythm"] == e.truth.rhythm
+        assert (row["rhythm"], row["fault"]) == (e.truth.rhythm, e.truth.fault)
+        assert float(row["noise_level"]) == pytest.approx(e.truth.noise_level, abs=5e-4)
+        assert (float(row["injury_mv"]) > 0) == bool(e.plan.omi)
+        levels = [float(row[f"st_{lead}_mv"]) for lead in LEADS]
+        np.testing.assert_allclose(levels, e.truth.st_level_mv, atol=6e-4)
+
+
+def test_true_beats_are_written_on_demand(cohort: list[SimulatedECG], folder: Path, tmp_path: Path) -> None:
+    assert not (folder / "true_beats.npy").exists()
+    write_records(cohort, tmp_path, true_beats=True)
+    beats = np.load(tmp_path / "true_beats.npy", mmap_mode="r", allow_pickle=False)
+    np.testing.assert_array_equal(beats, np.stack([e.truth.true_beat for e in cohort]))
 
 
 def test_nothing_is_overwritten(cohort: list[SimulatedECG], folder: Path) -> None:
@@ -95,3 +107,13 @@ def test_an_interrupted_folder_has_no_labels(cohort: list[SimulatedECG], tmp_pat
         write_records(stops(), tmp_path)  # type: ignore[arg-type]
     assert not (tmp_path / "labels.csv").exists()
     assert write_records(cohort[:2], tmp_path) == 2
+
+
+def test_the_command_line_writes_true_beats_for_both_kinds(tmp_path: Path) -> None:
+    for kind in ("records", "dataset"):
+        call = ("simulate", tmp_path / kind, "--as", kind, "--ecgs", 5, "--patients", 4, "--seed", 3, "--true-beats")
+        assert run_cli(*call).exit_code == 0
+    records, dataset = (np.load(tmp_path / kind / "true_beats.npy") for kind in ("records", "dataset"))
+    np.testing.assert_array_equal(records, dataset)
+    beats = np.load(tmp_path / "dataset" / "beats.npy")
+    assert beats.shape == dataset.shape and np.median(np.abs(beats - dataset)) < 0.02
