@@ -157,14 +157,14 @@ def recording_figure(recording: npt.ArrayLike, title: str, simulated: bool) -> F
         When the shape is not (12, 5000) or a sample is not finite.
     """
     signal = np.asarray(recording, dtype=np.float64)
-    if signal.shape != (len(_LEADS), _RECORDED):
+    if signal.shape != (len(LEADS), _RECORDED):
         raise InputError(f"expected a recording of shape (12, 5000), received {signal.shape}", "wrong_shape")
     if not np.isfinite(signal).all():
         raise InputError("missing or infinite samples in the recording", "missing_samples")
     height_mm = np.clip(signal - np.median(signal, axis=1, keepdims=True), -_LIMIT_MV, _LIMIT_MV) * _MM_PER_MV
     rows = [np.concatenate([height_mm[3 * c + r, c * _SHORT : (c + 1) * _SHORT] for c in range(4)]) for r in range(3)]
     rows.append(height_mm[_RHYTHM_LEAD])
-    names = [[_LEADS[3 * c + r] for c in range(4)] for r in range(3)] + [[_LEADS[_RHYTHM_LEAD]]]
+    names = [[LEADS[3 * c + r] for c in range(4)] for r in range(3)] + [[LEADS[_RHYTHM_LEAD]]]
     # Names stand above the highest R peak of the row.
     up = [_squares(max(float(row.max()) + 3.0, _MM_PER_MV)) for row in rows]
     down = [_squares(max(float(-row.min()), 2.5)) for row in rows]
