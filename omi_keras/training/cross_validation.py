@@ -53,6 +53,15 @@ class Where:
         return self.jobs == 1 and self.scheduler == "local"
 
 
+def cross_validate(
+    dataset: Dataset, run: Path, protocol: Protocol, *, folds: list[int] | None = None, n_folds: int
+) -> dict[int, dict[str, Any]]:
+    """A whole run in this process; return ``metrics.json`` of each fold. Raises as :func:`start_run` does."""
+    wanted = start_run(dataset, run, protocol, folds=folds, n_folds=n_folds)
+    train_folds([Job(dataset.path, run, fold) for fold in wanted], Where(), epoch_done=lambda job, row: None)
+    return read_metrics(run, wanted)
+
+
 def start_run(
     dataset: Dataset,
     run: Path,
