@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from omi_keras.signal.median import median
 from omi_keras.signal.r_peaks import QRS_RATE
 
 # Beats are compared on ±80 ms around the middle of the QRS and may slide by ±40 ms, then by ±12 ms more.
@@ -84,7 +85,7 @@ def tamed(beats: np.ndarray) -> np.ndarray:
     So an artefact in one lead does not cost the beat in all the others.
     """
     energy = np.einsum("blt,blt->bl", beats, beats)
-    limit = 1.5 * np.median(energy, axis=0)
+    limit = 1.5 * median(energy, axis=0)
     factor = np.sqrt(np.minimum(1.0, limit / np.maximum(energy, 1e-12)))
     return beats * factor.astype(beats.dtype)[:, :, None]
 
@@ -130,7 +131,7 @@ def _aligned_once(leads: np.ndarray, peaks: np.ndarray, max_lag: int) -> tuple[n
     beats = tamed(wide[:, :, reach:-reach])
     similar = correlations(beats)
     best, _alike = _medoid(similar)
-    like = np.flatnonzero(similar[best] >= min(0.7, np.median(similar[best])))
+    like = np.flatnonzero(similar[best] >= min(0.7, median(similar[best])))
     template = beats[like].mean(axis=0)
     # Row k holds the template delayed by k samples: one product for all beats and lags.
     bank = np.zeros((2 * reach + 1, len(leads), width + 2 * reach), dtype=np.float32)

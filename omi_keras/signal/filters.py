@@ -61,6 +61,11 @@ def _line(n: int) -> tuple[np.ndarray, np.ndarray]:
     return t, level
 
 
+def band_gain(n: int, low: float, high: float) -> np.ndarray:
+    """Gain of each coefficient of a :func:`cosine_spectrum` of n samples at 500 Hz, (n,) float32."""
+    return _gain(n, float(SAMPLING_RATE), low, high, HIGH_PASS_ORDER, None)
+
+
 def cosine_spectrum(signal: np.ndarray) -> np.ndarray:
     """Cosine transform of each row, less its mean and straight trend.
 

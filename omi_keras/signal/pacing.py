@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from omi_keras.signal.median import median
 from omi_keras.signal.record import SAMPLING_RATE
 
 # Where a spike stands before the middle of its QRS complex, samples: up to 300 ms (atrial), not in the QRS itself.
@@ -36,12 +37,15 @@ def is_paced(signal: np.ndarray, peaks: np.ndarray) -> bool:
     before = sliding_window_view(signal, FIRST - LAST + 2 * HALF_WIDTH, axis=1)[:, inside - reach]
     middle = before[:, :, HALF_WIDTH:-HALF_WIDTH]
     left, right = middle - before[:, :, : -2 * HALF_WIDTH], middle - before[:, :, 2 * HALF_WIDTH :]
+    # Seldom does anything stand out at all.
+    if min(np.abs(left).max(), np.abs(right).max()) < MIN_MV / np.sqrt(len(signal)):
+        return False
     # Above both neighbours or below both: how far it sticks out of the nearer one.
     out = np.where(left * right > 0.0, np.minimum(np.abs(left), np.abs(right)), 0.0)
     size = np.sqrt(np.square(out).sum(axis=0))
     at, height = size.argmax(axis=1), size.max(axis=1)
-    spike = height > np.maximum(MIN_MV, MIN_RATIO * np.median(size, axis=1))
+    spike = height > np.maximum(MIN_MV, MIN_RATIO * median(size))
     if spike.sum() < MIN_SHARE * len(inside):
         return False
-    steady = np.abs(at[spike] - np.median(at[spike])) <= JITTER
+    steady = np.abs(at[spike] - median(at[spike])) <= JITTER
     return bool(steady.sum() >= MIN_SHARE * len(inside))

@@ -10,6 +10,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
 
 from omi_keras.signal.filters import filtered
+from omi_keras.signal.median import median
 from omi_keras.signal.record import SAMPLING_RATE
 
 # QRS complexes live here; P and T waves lie below, muscle noise above. Hz.
@@ -72,9 +73,9 @@ def detect_r_peaks(spectrum: np.ndarray) -> Detection:
     size = np.abs(qrs)
     maxima = window_maxima(size, LEVEL_WINDOW)
     # At least a quarter of the highest: between the rare beats of a near standstill noise is not "typical".
-    typical = np.maximum(np.median(maxima, axis=-1), 0.25 * maxima.max(axis=-1))
+    typical = np.maximum(median(maxima), 0.25 * maxima.max(axis=-1))
     # Every fourth sample tells the median well enough, in a quarter of the time.
-    noise = np.median(size[:, ::4], axis=-1)
+    noise = median(size[:, ::4])
     live = typical > FLAT_MV
     scale = np.where(live, typical, 1.0)
     # Gaussian noise has median / peak near 0.25 here, a clean lead 0.03.
@@ -90,7 +91,7 @@ def detect_r_peaks(spectrum: np.ndarray) -> Detection:
 
 def _peaks(envelope: np.ndarray) -> np.ndarray:
     """Adaptive threshold, T-wave rule and search back on the smoothed magnitude, (samples,) → (beats,)."""
-    level = max(float(np.median(window_maxima(envelope, LEVEL_WINDOW))), 0.3 * float(envelope.max()))
+    level = max(float(median(window_maxima(envelope, LEVEL_WINDOW))), 0.3 * float(envelope.max()))
     # A beat may peak on the very first or last sample.
     candidates = find_peaks(np.pad(envelope, 1), height=0.2 * level, distance=REFRACTORY)[0] - 1
     heights = envelope[candidates]
@@ -109,7 +110,7 @@ def _peaks(envelope: np.ndarray) -> np.ndarray:
 
 def _search_back(candidates: np.ndarray, heights: np.ndarray, kept: list[int]) -> list[int]:
     """Fill pauses with the tallest of the weaker candidates, clear of the T wave before it."""
-    usual = float(np.median(np.diff(candidates[kept])))
+    usual = float(median(np.diff(candidates[kept])))
     found = list(kept)
     for before, after in pairwise(kept):
         if candidates[after] - candidates[before] < 1.6 * usual:
