@@ -32,9 +32,12 @@ def evaluate(runs: tuple[Path, ...], out: Path, dataset: Path | None, seed: int,
     Example:
       omi-keras evaluate run/ forest/ report/
     """
+    from omi_keras.data.artifacts import refuse_existing
     from omi_keras.report import write_report
 
-    content = write_report(list(runs), out, dataset=dataset, seed=seed, force=force)
+    refuse_existing(out, "report.json", force)
+    with progress("evaluate") as tick:
+        content = write_report(list(runs), out, dataset=dataset, seed=seed, force=force, tick=tick)
     text = content.pop("text")
     result(content, as_json, "\n\n".join([*text.values(), *content["notes"], f"to read: {out / 'report.html'}"]))
 

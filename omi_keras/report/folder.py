@@ -15,6 +15,7 @@ report/
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,18 @@ from omi_keras.report.judged import RESAMPLES, Judged
 from omi_keras.training.run import load_run
 
 FORMAT_VERSION = 1
+# What takes long, in the order in which it is computed; the figures come after it.
+PARTS = ("data", "stemi", "resampled", "tables")
 
 
 def write_report(
-    paths: list[Path], out: Path, *, dataset: Path | None = None, seed: int = 0, force: bool = False
+    paths: list[Path],
+    out: Path,
+    *,
+    dataset: Path | None = None,
+    seed: int = 0,
+    force: bool = False,
+    tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Judge one or more runs; return the tables as text and as rows.
 
@@ -39,6 +48,8 @@ def write_report(
     ----------
     dataset
         The runs' dataset, for subgroups and the STEMI criteria; None: where the run found it, if it is still there.
+    tick
+        Called with (done, total) after each part.
 
     Raises
     ------
@@ -46,6 +57,9 @@ def write_report(
         When a run is bad, two runs share a model name, runs are of different datasets, or ``dataset`` is another one.
     """
     judged = Judged([load_run(path) for path in paths], seed, dataset)
+    for done, part in enumerate(PARTS, start=1):
+        getattr(judged, part)
+        tick(done, len(PARTS) + 1)
     tables = judged.tables
     with new_folder(out, "report.json", force=force) as folder:
         for name, table in tables.items():
@@ -70,6 +84,7 @@ def write_report(
             "versions": versions(),
         }
         write_json(folder / "report.json", content)
+        tick(len(PARTS) + 1, len(PARTS) + 1)
     text = {"table4": format_table4(tables["table4"]), "table5": format_table5(tables["table5"])}
     if "comparison" in tables:
         text["comparison"] = format_comparison(tables["comparison"])

@@ -126,16 +126,20 @@ class Judged:
         return pd.Series(found, index=data.ecgs["ecg_id"])
 
     @cached_property
+    def resampled(self) -> Resamples:
+        """Every fold of every run in every resample of its patients."""
+        return Resamples(self.tests, RESAMPLES, self.seed)
+
+    @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The report's tables by the names of their files; ``errors`` is for the page alone."""
-        resampled = Resamples(self.tests, RESAMPLES, self.seed)
         how: dict[str, Any] = {"resamples": RESAMPLES, "seed": self.seed, "simulated": self.simulated}
         metrics = {run.model: [fold.metrics for fold in run.results] for run in self.runs}
         found = {
             "table4": table4(metrics, self.simulated),
             "table5": table5(self.splits, self.threshold, **how),
-            "intervals": intervals(resampled, self.simulated),
-            "comparison": comparisons(resampled, self.simulated),
+            "intervals": intervals(self.resampled, self.simulated),
+            "comparison": comparisons(self.resampled, self.simulated),
             "decisions": decision_table(self.splits, self.threshold, **how),
             "calibration": self._calibration(),
             "decision_curve": self._decision_curve(),
