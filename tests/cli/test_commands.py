@@ -15,8 +15,8 @@ from omi_keras.simulate.cohort import simulate_cohort
 from omi_keras.simulate.records import write_records
 
 COMMANDS = (
-    "simulate", "prepare", "train", "search-lr", "evaluate", "select", "export-tflite", "check-parity", "predict",
-    "import-torch",
+    "simulate", "prepare", "train", "search-lr", "evaluate", "select", "saliency", "export-tflite", "check-parity",
+    "predict", "import-torch",
 )  # fmt: skip
 
 
