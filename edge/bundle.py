@@ -1,11 +1,12 @@
 """What a bundle is: everything a device needs to run one model and to prove that it runs it right.
 
 bundle/
-  model.tflite      input (1, 12, 400, 1) float32 z-scored beat, output (1, 2) logits
+  model.tflite      signature "detect": median beat (1, 12, 600 or 400) float32 mV → P(OMI) and logits
   manifest.json     format version, contracts, threshold, parity limits and result, SHA-256 of every file
   parity.npz        beats and the probabilities of the trained model, to replay on the device
   device_parity.py  replays them: NumPy and LiteRT only
   README.txt        how to use all this
+  manifest.sig      Ed25519 signature of manifest.json, in a signed bundle
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ omi-keras bundle: {model}, {quantization}{simulated}
 
 Research software, not a medical device.
 
-model.tflite      input (1, 12, 400, 1) float32: a median beat of a 12-lead ECG (I II III aVR aVL aVF V1..V6),
-                  500 Hz, 400 samples with the R peak at sample 150, z-scored within each lead.
-                  Output (1, 2): logits of no OMI and OMI; P(OMI) = softmax[1]; OMI when P(OMI) >= {threshold:.6g}.
+model.tflite      signature "{signature}".
+                  Input "beat" (1, 12, {samples}) float32: a median beat of a 12-lead ECG in millivolts, 500 Hz,
+                  leads I II III aVR aVL aVF V1 V2 V3 V4 V5 V6, R peak at sample {r_sample}. {crop}z-score
+                  per lead is done inside.
+                  Outputs "probability" (1) = P(OMI) and "logits" (1, 2) of no OMI and OMI, both NaN for a beat with
+                  missing values. OMI when P(OMI) >= {threshold:.6g}.
 manifest.json     all of this for programs, with SHA-256 sums of the files.
 device_parity.py  proves that a device computes what the trained model computed; it needs NumPy and LiteRT:
 
@@ -50,11 +54,14 @@ def write_bundle(
     The same arguments give the same bytes.
     """
     simulated = ", trained on simulated ECGs" if manifest["simulated"] else ""
+    contract = manifest["input"]
+    crop = "The crop to samples 150 to 549 and the " if contract["shape"][2] == parity.SAMPLES[0] else "The "
+    told = {"simulated": simulated, "samples": contract["shape"][2], "r_sample": contract["r_sample"], "crop": crop}
     files = {
         "model.tflite": model,
         "parity.npz": _npz(parity_set),
         "device_parity.py": Path(parity.__file__).read_bytes(),
-        "README.txt": README.format(**manifest | {"simulated": simulated}).encode(),
+        "README.txt": README.format(**manifest | told).encode(),
     }
     manifest = {
         "format_version": parity.FORMAT_VERSION,

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from edge.parity import Network, interpreter_class
+from edge.float_layers import with_float_layers
+from edge.graph import AFTER, BEFORE, device_graph, in_float32
+from edge.parity import SIGNATURE, Network, fitted, interpreter_class
 from omi_keras.models.backend import quiet_stderr
+from omi_keras.models.inference import predict_logits
+from omi_keras.signal.model_input import BEAT_SAMPLES
 
 if TYPE_CHECKING:
     import keras
@@ -39,6 +43,15 @@ FLOAT_LAYERS = {
     ),
 }
 
+# The same for rounded weights (float16, dynamic), after the choice of none. The error comes from all layers alike.
+_WEIGHTS = (("conv1", "layer1"), ("conv1", "layer1", "layer2"), ("conv1", "layer1", "layer2", "layer3"))
+FLOAT_WEIGHTS = {
+    "ecg_smart_net": _WEIGHTS,
+    "temporal_resnet18": _WEIGHTS,
+    "resnet18": _WEIGHTS,
+    "mayo_alvd": (("temporal",), ("temporal", "fc")),
+}
+
 # A converter that loses the weights writes 70 KB and says nothing; int8 needs at least a byte per parameter.
 BYTES_PER_PARAMETER = {"float32": 4.0, "float16": 2.0, "dynamic": 1.0, "int8": 1.0}
 
@@ -51,18 +64,27 @@ class Converted:
     float_layers: tuple[str, ...] = ()
 
 
-def convert(model: keras.Model, quantization: Quantization, calibration: np.ndarray) -> Iterator[Converted]:
+def convert(
+    model: keras.Model, quantization: Quantization, calibration: np.ndarray, samples: int = BEAT_SAMPLES
+) -> Iterator[Converted]:
     """Convert a network to TFLite models with built-in operators only, the smallest first.
+
+    All formats but float32 have several candidates: each leaves more layers in float32 than the one before.
+
+    The models are :func:`edge.graph.device_graph`'s, behind the signature ``detect``.
 
     Parameters
     ----------
     model
-        Input (batch, 12, 400, 1) float32, output (batch, 2) logits.
+        Input (batch, 12, 400, 1) float32, output (batch, 2) logits; trained in any precision.
     quantization
         ``float32``; ``float16`` weights; ``dynamic``: 8-bit weights; ``int8``: 8-bit weights and activations,
-        but for one set of :data:`FLOAT_LAYERS` after the other. Input and output are float32 in all of them.
+        but for one set of :data:`FLOAT_LAYERS` (int8) or :data:`FLOAT_WEIGHTS` after the other. Input and output are
+        float32 in all of them.
     calibration
-        (n, 12, 400, 1) model inputs, from training ECGs, whose ranges int8 takes as its own.
+        (n, 12, 600) median beats in mV, from training ECGs, whose ranges int8 takes as its own.
+    samples
+        Length of the beats that the graph takes, 600 or 400.
 
     Raises
     ------
@@ -71,35 +93,51 @@ def convert(model: keras.Model, quantization: Quantization, calibration: np.ndar
     """
     import tensorflow as tf
 
+    model = in_float32(model)
+    graph = device_graph(model, samples)
     with tempfile.TemporaryDirectory() as scratch:
         with quiet_stderr():
-            signature = [tf.TensorSpec((1, 12, 400, 1), tf.float32, "beat")]
-            model.export(scratch, verbose=False, input_signature=signature)
-            converter = tf.lite.TFLiteConverter.from_saved_model(scratch)
-        for candidate in _candidates(tf, converter, model, quantization, calibration):
+            _save(tf, graph, scratch)
+            converter = tf.lite.TFLiteConverter.from_saved_model(scratch, signature_keys=[SIGNATURE])
+        for candidate in _candidates(tf, converter, model, quantization, calibration, samples):
             _check(candidate.content, model, quantization)
             yield candidate
 
 
+def _save(tf: Any, graph: keras.Model, folder: str) -> None:
+    import keras
+
+    archive = keras.export.ExportArchive()
+    archive.track(graph)
+    signature = [tf.TensorSpec(graph.input_shape, tf.float32, "beat")]
+    archive.add_endpoint(SIGNATURE, lambda beat: graph(beat, training=False), input_signature=signature)
+    archive.write_out(folder, verbose=False)
+
+
 def _candidates(
-    tf: Any, converter: Any, model: keras.Model, quantization: Quantization, calibration: np.ndarray
+    tf: Any, converter: Any, model: keras.Model, quantization: Quantization, calibration: np.ndarray, samples: int
 ) -> Iterator[Converted]:
     if quantization == "int8":
-        yield from _int8(tf, converter, model, calibration)
+        yield from _int8(tf, converter, model, calibration, samples)
         return
-    if quantization != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantization == "float16":
-        converter.target_spec.supported_types = [tf.float16]
     with quiet_stderr():
-        content = converter.convert()
-    yield Converted(content)
+        floats = converter.convert()
+        if quantization == "float32":
+            yield Converted(floats)
+            return
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantization == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        rounded = converter.convert()
+    for layers in ((), *FLOAT_WEIGHTS[model.name]):
+        content = with_float_layers(rounded, floats, layers) if layers else rounded
+        yield Converted(_centred(content, model, calibration), layers)
 
 
-def _int8(tf: Any, converter: Any, model: keras.Model, calibration: np.ndarray) -> Iterator[Converted]:
+def _int8(tf: Any, converter: Any, model: keras.Model, calibration: np.ndarray, samples: int) -> Iterator[Converted]:
     def beats() -> Iterator[list[np.ndarray]]:
-        for x in calibration:
-            yield [x[None].astype(np.float32)]
+        for beat in calibration:
+            yield [fitted(beat, samples)]
 
     options = tf.lite.experimental.QuantizationDebugOptions
     with quiet_stderr():
@@ -126,19 +164,22 @@ def _centred(content: bytes, model: keras.Model, calibration: np.ndarray) -> byt
     as the spread of the error (bias correction: Nagel et al. 2019, Data-Free Quantization, section 4.2). The bias is
     in float, so it stands in the file as it is in the model.
     """
-    network = Network(content)
-    found = np.array([network.logits(x) for x in calibration])
     bias = np.asarray(model.layers[-1].bias, "<f4")
     if content.count(bias.tobytes()) != 1:
         return content
-    shift = model.predict(calibration, verbose=0).mean(0) - found.mean(0)
+    network = Network(content)
+    found = np.array([network.judge(beat)[1] for beat in calibration])
+    shift = predict_logits(model, calibration).mean(0) - found.mean(0)
     return content.replace(bias.tobytes(), (bias + shift).astype("<f4").tobytes())
 
 
 def _nodes(names: list[str], layers: tuple[str, ...]) -> list[str]:
-    """Tensors made by some layers: ``ecg_smart_net/layer1_0_relu1/Relu;…`` is named after the last one fused in."""
-    prefixes = "|".join(layers)
-    found = [name for name in names if re.match(rf"[^/;]+/(?:{prefixes})", name)]
+    """Tensors made by some layers: ``device/ecg_smart_net/layer1_0_relu1/Relu;…`` is named after the last one fused in.
+
+    What stands before and after the network is always among them.
+    """
+    inside = "|".join(layers)
+    found = [name for name in names if re.match(rf"[^/;]+/(?:{BEFORE}|{AFTER}|[^/;]+/(?:{inside}))", name)]
     # The output tensor of the network has lost its layer's name.
     return found + [name for name in names if name.startswith("StatefulPartitionedCall")]
 

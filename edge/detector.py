@@ -9,10 +9,11 @@ from threading import Lock
 
 import numpy as np
 
-from edge.parity import BundleError, Network, verify
+from edge.device_beat import check_beat
+from edge.parity import BundleError, Network, load
+from edge.stream import RollingWindow, check_samples
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.median_beat import median_beat
-from omi_keras.signal.model_input import model_input
 from omi_keras.signal.readers import read_record
 from omi_keras.signal.record import Record
 
@@ -42,6 +43,25 @@ class Detection:
     timings_ms: dict[str, float]
 
 
+@dataclass(frozen=True)
+class StreamResult:
+    """What a detector says about the last ten seconds of a stream.
+
+    Attributes
+    ----------
+    seconds
+        Where those ten seconds end, since the stream began.
+    detection
+        None when they cannot be judged.
+    refusal
+        Why they cannot be judged, empty when they can.
+    """
+
+    seconds: float
+    detection: Detection | None
+    refusal: str
+
+
 class Detector:
     """Runs one bundle. An instance may be shared between threads.
 
@@ -51,22 +71,35 @@ class Detector:
         Bundle folder; every file is verified before it is loaded.
     threads
         Threads of the interpreter.
+    every
+        Seconds between two results of :meth:`push`.
+    public_key
+        PEM file of an Ed25519 key that must have signed the bundle; needs the extra ``sign``.
 
     Raises
     ------
     InputError
-        When the bundle is missing, altered, or of a newer format version.
+        When the bundle is missing, altered, of a newer format version, or not signed with the key.
     """
 
-    def __init__(self, bundle: str | Path, threads: int = 1) -> None:
+    def __init__(
+        self, bundle: str | Path, threads: int = 1, *, every: float = 10.0, public_key: str | Path | None = None
+    ) -> None:
         bundle = Path(bundle)
         try:
-            self.manifest = verify(bundle)
-            self._network = Network((bundle / "model.tflite").read_bytes(), threads)
+            self.manifest, contents = load(bundle)
+            if public_key is not None:
+                from edge.signature import check_signature, read_public_key
+
+                check_signature(bundle, read_public_key(Path(public_key)), self.manifest)
+            self._network = Network(contents["model.tflite"], threads)
         except BundleError as error:
             raise InputError(str(error), "bad_bundle") from None
         self.threshold = float(self.manifest["threshold"])
         self._lock = Lock()
+        self._every = every
+        self._window = RollingWindow(every)
+        self._stream_lock = Lock()
 
     def detect(self, record: Record) -> Detection:
         """Judge a 10-second recording.
@@ -85,21 +118,63 @@ class Detector:
         return self.detect(read_record(Path(path)))
 
     def detect_beat(self, beat: np.ndarray) -> Detection:
-        """Judge a median beat (12, 600) in mV, 500 Hz, R peak at sample 300, such as a monitor computes itself."""
+        """Judge a median beat such as a monitor computes itself.
+
+        Parameters
+        ----------
+        beat
+            (12, 600) with R at sample 300, or (12, 400) with R at sample 150; mV, 500 Hz.
+
+        Raises
+        ------
+        InputError
+            As :func:`edge.device_beat.check_beat`.
+        """
         start = time.perf_counter()
-        beat = np.asarray(beat, np.float32)
-        if beat.shape != (12, 600) or not np.isfinite(beat).all():
-            raise InputError(
-                f"expected a median beat of shape (12, 600) with finite millivolts, received {beat.shape}",
-                "wrong_shape",
-            )
-        return self._decide(beat, (), start)
+        return self._decide(*check_beat(beat), start)
+
+    def push(self, samples: np.ndarray) -> list[StreamResult]:
+        """Take the next samples of a stream; judge its last ten seconds, every ``every`` seconds.
+
+        Each result is :meth:`detect`'s for those ten seconds, however the stream was cut into chunks. Ten seconds
+        that hold missing samples (NaN), or that are no ECG, give a refusal and the stream goes on.
+
+        Parameters
+        ----------
+        samples
+            (12, n) mV, 500 Hz, any n, floating point.
+
+        Returns
+        -------
+        The results that became due, mostly none.
+
+        Raises
+        ------
+        InputError
+            When the samples have another shape or type; none of them is taken.
+        """
+        samples = check_samples(samples)
+        with self._stream_lock:
+            return [self._rolled(seconds, last) for seconds, last in self._window.push(samples)]
+
+    def reset(self) -> None:
+        """Forget the stream, as for the next patient."""
+        with self._stream_lock:
+            self._window = RollingWindow(self._every)
+
+    def _rolled(self, seconds: float, last: np.ndarray) -> StreamResult:
+        try:
+            return StreamResult(seconds, self.detect(Record(last, f"stream at {seconds:g} s")), "")
+        except InputError as error:
+            return StreamResult(seconds, None, str(error))
 
     def _decide(self, beat: np.ndarray, flags: tuple[str, ...], start: float) -> Detection:
-        x = model_input(beat)
         ready = time.perf_counter()
-        with self._lock:
-            probability = self._network.probability(x)
+        try:
+            with self._lock:
+                probability = self._network.probability(beat)
+        except ValueError as error:
+            raise InputError(str(error), "not_finite") from None
         done = time.perf_counter()
         timings = {"signal": 1e3 * (ready - start), "network": 1e3 * (done - ready)}
         return Detection(probability, probability >= self.threshold, self.threshold, flags, timings)

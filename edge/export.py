@@ -13,22 +13,19 @@ import numpy as np
 
 from edge.bundle import write_bundle
 from edge.convert import Converted, Quantization, convert
-from edge.parity import BundleError, Network, compare, exceeded
+from edge.graph import SAMPLES
+from edge.limits import LIMITS
+from edge.parity import SIGNATURE, BundleError, Network, compare, exceeded, fitted, load
+from edge.signature import sign
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import FEWEST_FOLDS, assign_folds, most_folds
 from omi_keras.models.catalogue import NETWORKS
 from omi_keras.models.folder import INPUT_CONTRACT, ModelFolder
 from omi_keras.signal.errors import InputError
-from omi_keras.signal.model_input import model_input
+from omi_keras.signal.median_beat import R_SAMPLE
+from omi_keras.signal.model_input import CROP_START
 
-# What a quantised model may change, by format; flips is a fraction of decisions at the threshold.
-LIMITS: dict[Quantization, dict[str, float]] = {
-    "float32": {"max_delta": 1e-5},
-    "float16": {"max_delta": 2e-3},
-    "dynamic": {"flips": 0.005, "delta_auc": 0.002, "delta_ap": 0.01, "p99_delta": 0.03},
-    "int8": {"flips": 0.005, "delta_auc": 0.002, "delta_ap": 0.01, "p99_delta": 0.03},
-}
 CALIBRATION_BEATS = 256
 PARITY_BEATS = 128
 
@@ -76,6 +73,9 @@ def export_bundle(
     out: Path,
     *,
     quantization: Quantization = "int8",
+    samples: int = SAMPLES[0],
+    limits: dict[str, float] | None = None,
+    private_key: Any = None,
     seed: int = 0,
     force: bool = False,
     refused: Callable[[Converted, list[str]], None] = lambda candidate, failures: None,
@@ -84,9 +84,19 @@ def export_bundle(
     """Write a bundle that passed the gate; return its manifest.
 
     The gate compares the converted model with the trained one on the validation and test folds. int8 takes its
-    ranges from class-balanced beats of the training folds, never from those.
+    ranges, int8 and dynamic take the mean error of their logits, from class-balanced beats of the training folds,
+    never from those.
 
-    ``refused`` hears of each int8 candidate that failed before one with more layers in float is tried; ``tick`` of
+    Parameters
+    ----------
+    samples
+        Length of the beats that the exported model takes: 600, or the 400 that are left of them after the crop.
+    limits
+        The gate's, :data:`edge.limits.LIMITS` when None.
+    private_key
+        Signs the bundle, see :mod:`edge.signature`.
+
+    ``refused`` hears of each candidate that failed before one with more layers in float is tried; ``tick`` of
     the ECGs that the gate has judged and will judge.
 
     Raises
@@ -97,17 +107,17 @@ def export_bundle(
         When a limit is exceeded; nothing is written, and the worst ECGs are named.
     """
     refuse_existing(out, "manifest.json", force)
+    limits = LIMITS[quantization] if limits is None else limits
     rows = gate_rows(model, dataset, seed)
     omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)
     rng = np.random.default_rng(seed)
     calibration = _balanced(rows["training"], omi, CALIBRATION_BEATS, rng)
     judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
     expected = model.probability(dataset.beats[judged])
-    calibration_inputs = model_input(dataset.beats[calibration])[..., None]
-    for candidate in convert(model.model, quantization, calibration_inputs):
+    for candidate in convert(model.model, quantization, dataset.beats[calibration], samples):
         exported = _run(candidate.content, dataset.beats[judged], tick)
         result = compare(expected, exported, omi[judged], model.threshold)
-        failures = exceeded(result, LIMITS[quantization])
+        failures = exceeded(result, limits)
         if not failures:
             break
         refused(candidate, failures)
@@ -120,7 +130,7 @@ def export_bundle(
 
     sample = _balanced(np.arange(len(judged)), omi[judged], PARITY_BEATS, rng)
     parity_set = {
-        "inputs": model_input(dataset.beats[judged[sample]])[..., None],
+        "beats": np.concatenate([fitted(beat, samples) for beat in dataset.beats[judged[sample]]]),
         "omi": omi[judged[sample]].astype(np.int8),
         "expected": expected[sample],
         "exported": exported[sample],
@@ -132,11 +142,13 @@ def export_bundle(
         "quantization": quantization,
         "simulated": bool(model.info["simulated"] or dataset.simulated),
         "threshold": model.threshold,
-        "input": {**INPUT_CONTRACT, "shape": [1, *INPUT_CONTRACT["shape"]]},
-        "limits": LIMITS[quantization],
+        "signature": SIGNATURE,
+        "input": _input_contract(samples),
+        "output": {"probability": "(1,) P(OMI)", "logits": "(1, 2) no OMI, OMI", "not_finite": "NaN in both"},
+        "limits": limits,
         "parity": {"validation_and_test": result, "bundled": bundled},
         "float_layers": list(candidate.float_layers),
-        "calibration": ecg_ids[calibration].tolist() if quantization == "int8" else [],
+        "calibration": ecg_ids[calibration].tolist() if quantization in ("dynamic", "int8") else [],
         "metrics": model.info["metrics"],
         "provenance": {
             "model_sha256": sha256(model.weights),
@@ -146,7 +158,24 @@ def export_bundle(
         },
     }
     with new_folder(out, "manifest.json", force=force) as folder:
-        return write_bundle(folder, candidate.content, parity_set, manifest)
+        manifest = write_bundle(folder, candidate.content, parity_set, manifest)
+        if private_key is not None:
+            sign(folder, private_key)
+    return manifest
+
+
+def _input_contract(samples: int) -> dict[str, Any]:
+    whole = samples == SAMPLES[0]
+    return {
+        "name": "beat",
+        "shape": [1, 12, samples],
+        "dtype": "float32",
+        "unit": "mV",
+        "leads": INPUT_CONTRACT["leads"],
+        "sampling_rate": INPUT_CONTRACT["sampling_rate"],
+        "r_sample": R_SAMPLE if whole else R_SAMPLE - CROP_START,
+        "inside_the_model": ("crop to samples 150 to 549, " if whole else "") + INPUT_CONTRACT["normalisation"],
+    }
 
 
 def check_bundle(bundle: Path, model: ModelFolder, dataset: Dataset) -> dict[str, Any]:
@@ -156,10 +185,8 @@ def check_bundle(bundle: Path, model: ModelFolder, dataset: Dataset) -> dict[str
     -------
     :func:`edge.parity.compare`'s values, ``failures`` (sentences) and ``passed``.
     """
-    from edge.parity import verify
-
     try:
-        manifest = verify(bundle)
+        manifest, contents = load(bundle)
     except BundleError as error:
         raise ParityError(str(error)) from None
     rows = gate_rows(model, dataset, manifest["provenance"]["seed"])
@@ -168,7 +195,7 @@ def check_bundle(bundle: Path, model: ModelFolder, dataset: Dataset) -> dict[str
         raise InputError(f"{bundle} was not exported from {model.path}; give its own model", "other_model")
     omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)[judged]
     expected = model.probability(dataset.beats[judged])
-    found = _run((bundle / "model.tflite").read_bytes(), dataset.beats[judged])
+    found = _run(contents["model.tflite"], dataset.beats[judged])
     result = compare(expected, found, omi, float(manifest["threshold"]))
     failures = exceeded(result, manifest["limits"])
     return {**result, "failures": failures, "passed": not failures}
@@ -186,6 +213,6 @@ def _run(content: bytes, beats: np.ndarray, tick: Callable[[int, int], None] = l
     network = Network(content, threads=2)
     probability = np.empty(len(beats))
     for i, beat in enumerate(beats):
-        probability[i] = network.probability(model_input(beat))
+        probability[i] = network.probability(beat)
         tick(i + 1, len(beats))
     return probability

@@ -13,18 +13,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import platform
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 FORMAT_VERSION = 1
-KEYS = ("quantization", "simulated", "threshold", "limits", "parity", "sha256", "manifest_sha256")
+KEYS = ("quantization", "simulated", "threshold", "input", "limits", "parity", "sha256", "manifest_sha256")
 FILES = ("model.tflite", "parity.npz", "device_parity.py", "README.txt")
+# Of the model: beat (1, 12, 600 or 400) float32 mV → probability (1,) and logits (1, 2).
+SIGNATURE = "detect"
+LEADS, SAMPLES, CROP = 12, (600, 400), slice(150, 550)
 # Two correct runtimes differ by rounding; int8 kernels may round one step of the last layers differently.
 DEVICE_TOLERANCE = {"float32": 1e-4, "int8": 0.02}
 
@@ -62,8 +67,10 @@ def manifest_checksum(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def verify(bundle: Path) -> dict[str, Any]:
-    """Check every file of a bundle against its manifest, before anything is loaded; return the manifest.
+def load(bundle: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Read every file of a bundle once and check it against the manifest; return the manifest and the contents.
+
+    What is used afterwards are these very bytes, so nobody can exchange a file between the check and its use.
 
     Raises
     ------
@@ -79,56 +86,84 @@ def verify(bundle: Path) -> dict[str, Any]:
     sums = manifest["sha256"]
     if not isinstance(sums, dict) or set(sums) != set(FILES):
         raise BundleError(f"{bundle / 'manifest.json'} must list the checksums of {', '.join(FILES)}")
+    contents = {}
     for name in FILES:
         path = bundle / name
         if path.is_symlink() or not path.is_file():
             raise BundleError(f"{path} is missing; copy the whole bundle again")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != sums[name]:
+        try:
+            contents[name] = path.read_bytes()
+        except OSError as error:
+            raise BundleError(f"{path} cannot be read: {error}") from None
+        if hashlib.sha256(contents[name]).hexdigest() != sums[name]:
             raise BundleError(f"{path} was altered: its checksum is not the manifest's; copy the whole bundle again")
-    return manifest
+    return manifest, contents
 
 
-def read_parity_set(bundle: Path) -> dict[str, np.ndarray]:
-    """Arrays of ``parity.npz``: inputs (n, 12, 400, 1), omi, expected (trained model), exported (this model)."""
+def verify(bundle: Path) -> dict[str, Any]:
+    """The manifest of a bundle whose every file is what the manifest says; raises as :func:`load`."""
+    return load(bundle)[0]
+
+
+def parity_set(content: bytes) -> dict[str, np.ndarray]:
+    """Arrays of ``parity.npz``: beats (n, 12, 600 or 400) mV, omi, expected (trained model), exported (this model)."""
     try:
-        with np.load(bundle / "parity.npz", allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in ("inputs", "omi", "expected", "exported")}
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in ("beats", "omi", "expected", "exported")}
     except Exception as error:  # zip, NumPy and pickle refusals all mean the same here
-        raise BundleError(f"{bundle / 'parity.npz'} is not a parity set: {error}") from None
-    n = len(found["omi"])
-    if (
-        n == 0
-        or found["inputs"].shape != (n, 12, 400, 1)
-        or any(found[k].shape != (n,) for k in ("expected", "exported"))
-    ):
-        raise BundleError(f"{bundle / 'parity.npz'} has arrays of the wrong shape")
+        raise BundleError(f"parity.npz of the bundle is not a parity set: {error}") from None
+    n = found["omi"].size
+    shapes = [(n, LEADS, samples) for samples in SAMPLES]
+    if n == 0 or found["beats"].shape not in shapes or any(found[k].shape != (n,) for k in ("expected", "exported")):
+        raise BundleError("parity.npz of the bundle has arrays of the wrong shape")
     return found
 
 
+def fitted(beat: np.ndarray, samples: int) -> np.ndarray:
+    """A median beat (12, 600) or its window (12, 400) as a graph for (1, 12, samples) takes it, float32.
+
+    Of 600 samples the middle 400 are what counts: they are cut out, or the outer ones are filled up.
+    """
+    if beat.shape not in [(LEADS, length) for length in SAMPLES]:
+        raise ValueError(f"expected a median beat of shape (12, 600) or (12, 400), received {beat.shape}")
+    if beat.shape[1] > samples:
+        beat = beat[:, CROP]
+    elif beat.shape[1] < samples:
+        beat = np.pad(beat, ((0, 0), (CROP.start, SAMPLES[0] - CROP.stop)), mode="edge")
+    return beat[None].astype(np.float32)
+
+
 class Network:
-    """A LiteRT interpreter of one model file: z-scored beats in, P(OMI) out."""
+    """A LiteRT interpreter of one model file: a median beat in mV in, logits and P(OMI) out."""
 
     def __init__(self, model: bytes, threads: int = 1) -> None:
         try:
             self._interpreter = interpreter_class()(model_content=model, num_threads=threads)
-            self._interpreter.allocate_tensors()
-            (self._input,), (self._output,) = (
-                self._interpreter.get_input_details(),
-                self._interpreter.get_output_details(),
-            )
-        except (ValueError, RuntimeError) as error:
+            self._run = self._interpreter.get_signature_runner(SIGNATURE)
+            shape = tuple(self._run.get_input_details()["beat"]["shape"])
+        except (ValueError, RuntimeError, KeyError) as error:
             raise BundleError(f"the model of the bundle does not load: {error}") from None
+        if shape not in [(1, LEADS, samples) for samples in SAMPLES]:
+            raise BundleError(f"the model of the bundle takes an input of shape {shape}, not (1, 12, 600 or 400)")
+        self._samples = shape[2]
 
-    def logits(self, x: np.ndarray) -> np.ndarray:
-        """Logits (2,) float64 of one model input (12, 400) or (12, 400, 1)."""
-        self._interpreter.set_tensor(self._input["index"], x.reshape(1, 12, 400, 1).astype(np.float32))
-        self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output["index"])[0].astype(np.float64)
+    def judge(self, beat: np.ndarray) -> tuple[float, np.ndarray]:
+        """P(OMI) and logits (2,) of a median beat (12, 600) or (12, 400), mV.
 
-    def probability(self, x: np.ndarray) -> float:
-        """P(OMI) of one model input (12, 400) or (12, 400, 1)."""
-        no_omi, omi = self.logits(x)
-        return float(1 / (1 + np.exp(np.clip(no_omi - omi, -700, 700))))
+        Raises
+        ------
+        ValueError
+            When the beat has another shape or values that are not finite.
+        """
+        out = self._run(beat=fitted(beat, self._samples))
+        probability, logits = float(out["probability"][0]), out["logits"][0].astype(np.float64)
+        if not (0 <= probability <= 1 and np.isfinite(logits).all()):
+            raise ValueError("the network gives no number: the beat holds missing, infinite or absurd values")
+        return probability, logits
+
+    def probability(self, beat: np.ndarray) -> float:
+        """P(OMI) of a median beat; see :meth:`judge`."""
+        return self.judge(beat)[0]
 
 
 def interpreter_class() -> Any:
@@ -203,20 +238,21 @@ def replay(bundle: Path, threads: int = 1) -> dict[str, Any]:
     Returns
     -------
     ``passed``, ``failures`` (sentences), ``against_model`` and ``against_export`` (:func:`compare`),
-    ``latency_ms`` (median, p95), and facts about the machine.
+    ``latency_ms`` (median, p95), ``peak_memory_mb`` of this process (None where the system does not tell), and facts
+    about the machine.
 
     Raises
     ------
     BundleError
         When the bundle must not be loaded.
     """
-    manifest = verify(bundle)
-    parity = read_parity_set(bundle)
-    network = Network((bundle / "model.tflite").read_bytes(), threads)
+    manifest, contents = load(bundle)
+    parity = parity_set(contents["parity.npz"])
+    network = Network(contents["model.tflite"], threads)
     found, seconds = np.empty(len(parity["omi"])), np.empty(len(parity["omi"]))
-    for i, x in enumerate(parity["inputs"]):
+    for i, beat in enumerate(parity["beats"]):
         start = time.perf_counter()
-        found[i] = network.probability(x)
+        found[i] = network.probability(beat)
         seconds[i] = time.perf_counter() - start
     threshold = float(manifest["threshold"])
     against_model = compare(parity["expected"], found, parity["omi"], threshold)
@@ -237,12 +273,45 @@ def replay(bundle: Path, threads: int = 1) -> dict[str, Any]:
             "p95": 1e3 * float(np.percentile(seconds, 95)),
             "threads": threads,
         },
+        "peak_memory_mb": _peak_memory_mb(),
+        "device": _device(),
         "machine": platform.machine(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "runtime": interpreter_class().__module__.split(".")[0],
+        "runtime": _runtime(),
     }
+
+
+def _peak_memory_mb() -> float | None:
+    """Most memory that this process ever held: Python, NumPy, LiteRT, the model and the parity set."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak / (2**20 if sys.platform == "darwin" else 2**10))
+
+
+def _device() -> str:
+    """What the system calls the board or the processor."""
+    for path, key in (("/proc/device-tree/model", ""), ("/proc/cpuinfo", "model name")):
+        try:
+            lines = Path(path).read_text(errors="replace").strip("\0\n").splitlines()
+        except OSError:
+            continue
+        named = [line.partition(":")[2].strip() if key else line for line in lines if line.startswith(key)]
+        if named:
+            return named[0]
+    return platform.processor() or platform.machine()
+
+
+def _runtime() -> str:
+    package = interpreter_class().__module__.split(".")[0].replace("_", "-")
+    try:
+        return f"{package} {metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return package
 
 
 def _limits(manifest: dict[str, Any], tolerance: float) -> dict[str, float]:
@@ -257,7 +326,8 @@ def _limits(manifest: dict[str, Any], tolerance: float) -> dict[str, float]:
 
 def _table(result: dict[str, Any]) -> str:
     lines = [
-        f"{result['system']}  Python {result['python']}  {result['runtime']}  {result['quantization']}",
+        f"{result['device']}, {result['system']}",
+        f"Python {result['python']}, NumPy {result['numpy']}, {result['runtime']}; {result['quantization']}",
         "",
         f"{'':28}{'max |Δp|':>10}{'p99 |Δp|':>10}{'flips':>10}{'|ΔAUC|':>10}{'|ΔAP|':>10}",
     ]
@@ -268,12 +338,13 @@ def _table(result: dict[str, Any]) -> str:
         row = result[key]
         values = "".join(f"{row[k]:10.2g}" for k in ("max_delta", "p99_delta", "flips", "delta_auc", "delta_ap"))
         lines.append(f"{name:28}{values}")
-    latency = result["latency_ms"]
+    latency, memory = result["latency_ms"], result["peak_memory_mb"]
     simulated = ", simulated" if result["simulated"] else ""
     lines += [
         "",
         f"{result['against_model']['n']} ECGs{simulated}; latency per beat {latency['median']:.1f} ms median, "
-        f"{latency['p95']:.1f} ms p95, {latency['threads']} thread(s)",
+        f"{latency['p95']:.1f} ms p95, {latency['threads']} thread(s)"
+        + ("" if memory is None else f"; peak memory {memory:.0f} MB"),
         *(f"FAILED: {failure}" for failure in result["failures"]),
         "parity: passed" if result["passed"] else "parity: failed",
     ]
@@ -292,7 +363,7 @@ def main() -> int:
         sys.stdout.reconfigure(errors="replace")
     try:
         result = replay(options.bundle, options.threads)
-    except (BundleError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         result = {"passed": False, "failures": [str(error)]}
         print(json.dumps(result) if options.json else f"parity: failed: {error}")
         return 1

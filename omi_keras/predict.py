@@ -9,16 +9,18 @@ from edge.detector import Detection, Detector
 from omi_keras.signal.errors import InputError
 
 
-def open_detector(path: Path) -> Callable[[Path], Detection]:
+def open_detector(path: Path, public_key: Path | None = None) -> Callable[[Path], Detection]:
     """A function from ECG file to :class:`edge.Detection`, for a bundle (LiteRT) or a model folder.
 
     Raises
     ------
     InputError
-        When ``path`` is neither, or was altered.
+        When ``path`` is neither, was altered, or is not a bundle signed with the private half of ``public_key``.
     """
     if (path / "manifest.json").is_file():
-        return Detector(path).detect_file
+        return Detector(path, public_key=public_key).detect_file
+    if public_key is not None:
+        raise InputError(f"{path} is not a bundle, and only bundles are signed; leave --verify out", "bad_signature")
     if (path / "model.json").is_file():
         return _model_detector(path)
     raise InputError(f"{path} is neither a bundle (manifest.json) nor a model folder (model.json)", "not_found")

@@ -24,6 +24,7 @@ EXTRAS = {
     "dask": "distributed",
     "distributed": "distributed",
     "torch": "torch",
+    "cryptography": "sign",
 }
 
 

@@ -84,3 +84,25 @@ def int8_bundle(model_folder, easy_dataset, tmp_path_factory) -> Path:
     result = run_cli("export-tflite", model_folder, bundle, "--dataset", easy_dataset)
     assert result.exit_code == 0, result.output
     return bundle
+
+
+@pytest.fixture(scope="session")
+def small_bundle(model_folder, easy_dataset, tmp_path_factory) -> Path:
+    """A float32 bundle of :func:`model_folder` whose model takes 400 samples; no decision may flip.
+
+    Signed; ``public.pem`` lies beside it.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    folder = tmp_path_factory.mktemp("small")
+    key = Ed25519PrivateKey.generate()
+    (folder / "private.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (folder / "public.pem").write_bytes(public)
+    (folder / "limits.json").write_text('{"flips": 0}')
+    options = ("--quantize", "float32", "--samples", 400, "--limits", folder / "limits.json")
+    options += ("--sign", folder / "private.pem")
+    result = run_cli("export-tflite", model_folder, folder / "bundle", "--dataset", easy_dataset, *options)
+    assert result.exit_code == 0, result.output
+    return folder / "bundle"

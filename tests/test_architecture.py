@@ -34,12 +34,13 @@ MAY_IMPORT = {
     "omi_keras.predict": {SIGNAL, "omi_keras.models", "edge"},
     "omi_keras.terminal": {SIGNAL, "omi_keras.data"},
     "edge": {SIGNAL},
-    # The two files of edge that run where models are trained.
-    "edge.export": {SIGNAL, "edge", "edge.convert", "omi_keras.data", "omi_keras.models"},
-    "edge.convert": {"edge", "omi_keras.models"},
+    # The files of edge that run where models are trained.
+    "edge.export": {SIGNAL, "edge", "edge.convert", "edge.graph", "omi_keras.data", "omi_keras.models"},
+    "edge.convert": {SIGNAL, "edge", "edge.graph", "omi_keras.models"},
+    "edge.graph": {SIGNAL, "omi_keras.models"},
 }
 HEAVY = {"tensorflow", "keras", "sklearn", "pandas", "matplotlib", "tf_keras_vis", "jax", "torch", "wfdb", "joblib"}
-HEAVY |= {"pydicom", "defusedxml"}  # small, but optional
+HEAVY |= {"pydicom", "defusedxml", "cryptography"}  # small, but optional
 LIGHT_AT_IMPORT = (
     "omi_keras.signal",
     "omi_keras.simulate",

@@ -18,6 +18,14 @@ from omi_keras.terminal import (
     result,
 )
 
+verify_option = click.option(
+    "--verify",
+    "public_key",
+    type=FOLDER,
+    metavar="KEY",
+    help="PEM file of the Ed25519 public key that must have signed the bundle.",
+)
+
 
 @click.command("export-tflite")
 @click.argument("model", type=FOLDER)
@@ -29,19 +37,44 @@ from omi_keras.terminal import (
     default="int8",
     show_default=True,
 )
+@click.option(
+    "--samples",
+    type=click.Choice(["600", "400"]),
+    default="600",
+    show_default=True,
+    help="Length of the median beats that the model takes: whole, or what the crop leaves (R at sample 150).",
+)
+@click.option(
+    "--limits", type=FOLDER, help='JSON file that tightens the gate, such as {"flips": 0, "max_delta": 0.05}.'
+)
+@click.option("--sign", "sign_with", type=FOLDER, metavar="KEY", help="PEM file of an Ed25519 private key; signs.")
 @seed_option
 @force_option
 @json_option
-def export_tflite(model: Path, out: Path, dataset: Path, quantize: Any, seed: int, force: bool, as_json: bool) -> None:
+def export_tflite(
+    model: Path,
+    out: Path,
+    dataset: Path,
+    quantize: Any,
+    samples: str,
+    limits: Path | None,
+    sign_with: Path | None,
+    seed: int,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Turn a MODEL folder into a bundle OUT for a device.
 
-    The bundle is written only if it passes the parity gate: its probabilities and decisions are those of the
-    trained model on the validation and test ECGs. Exit code 1 when it does not. int8 leaves more layers in float
-    when it has to; manifest.json says which.
+    The model in the bundle takes median beats in millivolts. The bundle is written only if it passes the parity
+    gate: its probabilities and decisions are those of the trained model on the validation and test ECGs. Exit code
+    1 when it does not. A format leaves more layers in float when it has to; manifest.json says which.
+
+    Keys are made by: openssl genpkey -algorithm ed25519 -out private.pem, and for --verify of other commands:
+    openssl pkey -in private.pem -pubout -out public.pem
 
     \b
     Example:
-      omi-keras export-tflite model/ bundle/ --dataset dataset/ --quantize int8
+      omi-keras export-tflite model/ bundle/ --dataset dataset/ --quantize int8 --sign private.pem
     """
     from omi_keras.data.artifacts import refuse_existing
     from omi_keras.data.dataset import load_dataset
@@ -49,16 +82,24 @@ def export_tflite(model: Path, out: Path, dataset: Path, quantize: Any, seed: in
     from omi_keras.models.folder import load_model_folder
 
     refuse_existing(out, "manifest.json", force)
+    from edge.limits import tightened
+    from edge.signature import read_private_key
+
+    gate = tightened(quantize, limits)
+    key = read_private_key(sign_with) if sign_with else None
     data = load_dataset(dataset)
     load_backend()
     from edge.export import ParityError, export_bundle
 
     def more_in_float(candidate: Any, failures: list[str]) -> None:
         if candidate.float_layers:
-            click.echo(f"int8 with {', '.join(candidate.float_layers)} in float: {'; '.join(failures)}", err=True)
+            click.echo(f"{quantize} with {', '.join(candidate.float_layers)} in float: {'; '.join(failures)}", err=True)
+        else:
+            click.echo(f"{quantize}: {'; '.join(failures)}", err=True)
 
     folder = load_model_folder(model)
-    options = {"quantization": quantize, "seed": seed, "force": force, "refused": more_in_float}
+    options = {"quantization": quantize, "samples": int(samples), "limits": gate, "private_key": key}
+    options |= {"seed": seed, "force": force, "refused": more_in_float}
     try:
         with progress("judging") as tick:
             manifest = export_bundle(folder, data, out, **options, tick=tick)
@@ -77,24 +118,34 @@ def export_tflite(model: Path, out: Path, dataset: Path, quantize: Any, seed: in
 @click.argument("bundle", type=FOLDER)
 @click.option("--dataset", type=FOLDER, help="Judge on this dataset too, with --model.")
 @click.option("--model", type=FOLDER, help="The model folder that the bundle was made from, with --dataset.")
+@verify_option
 @json_option
-def check_parity(bundle: Path, dataset: Path | None, model: Path | None, as_json: bool) -> None:
+def check_parity(
+    bundle: Path, dataset: Path | None, model: Path | None, public_key: Path | None, as_json: bool
+) -> None:
     """Prove that BUNDLE still computes what the trained model computed. Exit code 1 when it does not.
 
-    Replays the beats in the bundle; with --dataset and --model, the whole gate of the export again.
+    Replays the beats in the bundle; with --dataset and --model, the whole gate of the export again; with --verify,
+    who made it.
 
     \b
     Example:
-      omi-keras check-parity bundle/
+      omi-keras check-parity bundle/ --verify public.pem
     """
-    from edge.parity import BundleError, replay
+    from edge.parity import BundleError, replay, verify
+    from edge.signature import check_signature, read_public_key
 
     if (dataset is None) != (model is None):
         raise click.UsageError("--dataset and --model go together")
     if not (bundle / "manifest.json").is_file():
         raise InputError(f"{bundle} is not a bundle: it has no manifest.json", "not_found")
+    key = read_public_key(public_key) if public_key else None
     try:
+        if key is not None:
+            check_signature(bundle, key, verify(bundle))
         found = replay(bundle)
+    except InputError as error:
+        fail(str(error), CHECK_FAILED)
     except BundleError as error:
         fail(str(error), CHECK_FAILED)
     seen = {"bundled": found["against_model"]}
@@ -119,8 +170,9 @@ def check_parity(bundle: Path, dataset: Path | None, model: Path | None, as_json
 @click.command()
 @click.argument("model_or_bundle", type=FOLDER)
 @click.argument("files", type=FOLDER, nargs=-1, required=True, metavar="FILE [FILE ...]")
+@verify_option
 @json_option
-def predict(model_or_bundle: Path, files: tuple[Path, ...], as_json: bool) -> None:
+def predict(model_or_bundle: Path, files: tuple[Path, ...], public_key: Path | None, as_json: bool) -> None:
     """Judge ECG FILEs with a bundle or a model folder: probability, decision at the operating point, quality.
 
     A file that cannot be judged gets a sentence instead, the others are judged, and the exit code is 2.
@@ -131,7 +183,7 @@ def predict(model_or_bundle: Path, files: tuple[Path, ...], as_json: bool) -> No
     """
     from omi_keras.predict import open_detector
 
-    detect = open_detector(model_or_bundle)
+    detect = open_detector(model_or_bundle, public_key)
     rows: list[dict[str, Any]] = []
     for file in files:
         try:

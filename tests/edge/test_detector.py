@@ -66,10 +66,36 @@ def test_what_cannot_be_judged_is_refused(detector, ecgs):
         detector.detect(Record(noise, "white"))
     with pytest.raises(InputError, match="too short"):
         detector.detect(Record(ecgs[0].signal[:, :1000], "short"))
-    with pytest.raises(InputError, match=r"expected a median beat of shape \(12, 600\)"):
-        detector.detect_beat(np.zeros((12, 400)))
-    with pytest.raises(InputError, match="finite"):
-        detector.detect_beat(np.full((12, 600), np.nan))
+
+
+def test_beats_that_a_monitor_computed(detector, ecgs):
+    beat = median_beat(ecgs[0]).beat
+    whole = detector.detect_beat(beat).probability
+    assert detector.detect_beat(beat[:, 150:550]).probability == whole
+    assert detector.detect_beat(beat.astype(np.float64)).probability == whole
+    lead_off = beat.copy()
+    lead_off[7] = 0
+    assert detector.detect_beat(lead_off).quality == ("flat:V2",)
+    assert (lead_off[7] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda beat: beat[:, 50:550], r"shape \(12, 600\), or \(12, 400\).* received \(12, 500\)"),
+        (lambda beat: beat[0], r"received \(600,\)"),
+        (lambda beat: (1000 * beat).astype(np.int16), "millivolts as float32, received int16"),
+        (lambda beat: 1000 * beat, "hand it over in millivolts"),
+        (lambda beat: beat / 1000, "hand it over in millivolts"),
+        (lambda beat: np.where(np.arange(600) == 300, np.nan, beat), "missing or infinite"),
+        (lambda beat: np.where(np.arange(600) == 10, np.inf, beat), "missing or infinite"),
+        (lambda beat: beat * (np.arange(12) > 2)[:, None], "3 of 12 leads of the median beat are flat: I II III"),
+        (lambda beat: np.roll(beat, 100, axis=1), "2[0-9][0-9] ms away from where R must be"),
+    ],
+)
+def test_beats_that_are_refused(detector, ecgs, change, sentence):
+    with pytest.raises(InputError, match=sentence):
+        detector.detect_beat(change(median_beat(ecgs[0]).beat))
 
 
 def test_a_folder_that_is_no_bundle(tmp_path):

@@ -8,16 +8,20 @@ import pytest
 from helpers import run_cli
 
 from edge import export
+from edge.limits import LIMITS, tightened
 from edge.parity import verify
 from omi_keras.data.dataset import load_dataset
 from omi_keras.models.folder import load_model_folder
+from omi_keras.signal.errors import InputError
 
 
 def test_manifest(int8_bundle, model_folder):
     manifest = verify(int8_bundle)
     assert manifest["quantization"] == "int8"
     assert manifest["simulated"] is True
-    assert manifest["input"]["shape"] == [1, 12, 400, 1]
+    assert manifest["input"]["shape"] == [1, 12, 600]
+    assert manifest["input"]["unit"] == "mV"
+    assert manifest["input"]["r_sample"] == 300
     assert manifest["input"]["leads"][3] == "aVR"
     assert manifest["threshold"] == load_model_folder(model_folder).threshold
     seen = manifest["parity"]["validation_and_test"]
@@ -43,7 +47,7 @@ def test_same_inputs_same_bytes(int8_bundle, model_folder, easy_dataset, tmp_pat
         assert file.read_bytes() == (again / file.name).read_bytes(), file.name
 
 
-@pytest.mark.parametrize("quantization", ["float32", "float16", "dynamic"])
+@pytest.mark.parametrize("quantization", ["float16", "dynamic"])
 def test_other_formats_pass_their_gate(model_folder, easy_dataset, tmp_path, quantization):
     out = tmp_path / quantization
     result = run_cli("export-tflite", model_folder, out, "--dataset", easy_dataset, "--quantize", quantization)
@@ -51,14 +55,45 @@ def test_other_formats_pass_their_gate(model_folder, easy_dataset, tmp_path, qua
     assert run_cli("check-parity", out).exit_code == 0
 
 
-def test_a_failed_gate_writes_nothing_and_names_ecgs(model_folder, easy_dataset, tmp_path, monkeypatch):
-    monkeypatch.setitem(export.LIMITS, "dynamic", {"max_delta": 1e-12})
-    out = tmp_path / "bundle"
-    result = run_cli("export-tflite", model_folder, out, "--dataset", easy_dataset, "--quantize", "dynamic")
+def test_a_failed_gate_writes_nothing_and_names_ecgs(model_folder, easy_dataset, tmp_path):
+    limits, out = tmp_path / "limits.json", tmp_path / "bundle"
+    limits.write_text('{"max_delta": 1e-12}')
+    options = ("--dataset", easy_dataset, "--quantize", "float32", "--limits", limits)
+    result = run_cli("export-tflite", model_folder, out, *options)
     assert result.exit_code == 1
     assert "max_delta" in result.output
     assert "sim-" in result.output
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [limits]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ('{"flips": 0.02}', "flips 0.02 is looser than 0.005"),
+        ('{"flip": 0}', "some of max_delta, p99_delta, flips"),
+        ("{}", "some of"),
+        ("[]", "some of"),
+        ('{"flips": -1}', "at least 0, found -1"),
+        ('{"flips": NaN}', "at least 0, found nan"),
+        ('{"flips": true}', "at least 0, found True"),
+        ("{", "is not JSON"),
+        (None, "No such file"),
+    ],
+)
+def test_limits_only_tighten(tmp_path, content, sentence):
+    file = tmp_path / "limits.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(InputError, match=sentence):
+        tightened("int8", file)
+
+
+def test_tightened_limits():
+    assert tightened("int8", None) == LIMITS["int8"]
+
+
+def test_tightened_limits_reach_the_manifest(small_bundle):
+    assert verify(small_bundle)["limits"] == {"max_delta": 1e-5, "flips": 0.0}
 
 
 def test_another_dataset_is_refused(model_folder, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -69,6 +70,8 @@ def test_device_parity_passes_without_tensorflow(int8_bundle):
     assert found["passed"]
     assert found["against_export"]["max_delta"] == 0, "the same machine, the same kernels"
     assert found["latency_ms"]["median"] > 0
+    assert 20 < found["peak_memory_mb"] < 2000
+    assert found["runtime"].startswith("ai-edge-litert ")
 
 
 @pytest.fixture
@@ -137,6 +140,79 @@ def test_every_file_is_guarded(bundle, name):
     (bundle / name).unlink()
     with pytest.raises(BundleError, match=f"{name} is missing"):
         verify(bundle)
+    (bundle / name).symlink_to("/etc/hostname")
+    with pytest.raises(BundleError, match=f"{name} is missing"):
+        verify(bundle)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_truncated_files_are_refused(bundle, name, share):
+    content = (bundle / name).read_bytes()
+    (bundle / name).write_bytes(content[: int(share * len(content))])
+    with pytest.raises(BundleError, match=f"{name} was altered"):
+        verify(bundle)
+
+
+@pytest.mark.parametrize(("one", "other"), [FILES[:2], FILES[1:3], FILES[2:]])
+def test_swapped_files_are_refused(bundle, one, other):
+    (bundle / one).rename(bundle / "aside")
+    (bundle / other).rename(bundle / one)
+    (bundle / "aside").rename(bundle / other)
+    with pytest.raises(BundleError, match="was altered"):
+        verify(bundle)
+
+
+def test_a_file_of_another_bundle_is_refused(bundle, small_bundle):
+    shutil.copy(small_bundle / "model.tflite", bundle)
+    with pytest.raises(BundleError, match=r"model\.tflite was altered"):
+        verify(bundle)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10**6), st.integers(0, 255))
+def test_no_altered_byte_of_the_manifest_goes_unseen(bundle, place, byte):
+    path = bundle / "manifest.json"
+    original = path.read_bytes()
+    content = bytearray(original)
+    content[place % len(content)] = byte
+    path.write_bytes(content)
+    try:
+        try:
+            said = json.loads(content)
+        except ValueError:
+            said = None
+        if said == json.loads(original):  # another space between two values says the same
+            return
+        with pytest.raises(BundleError):
+            verify(bundle)
+    finally:
+        path.write_bytes(original)
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.9])
+def test_a_truncated_manifest_is_refused(bundle, share):
+    content = (bundle / "manifest.json").read_bytes()
+    (bundle / "manifest.json").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(BundleError, match="cannot be read"):
+        verify(bundle)
+
+
+def test_a_model_that_is_no_model_is_refused(bundle):
+    (bundle / "model.tflite").write_bytes(b"TFL3" * 1000)
+    resign(bundle)
+    done = device_parity(bundle)
+    assert done.returncode == 1
+    assert "does not load" in done.stdout
+
+
+def test_only_what_was_verified_is_used(bundle, monkeypatch):
+    """A file that is exchanged after its check has no effect: every file is read once."""
+    reads = []
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path.name) or read(path))
+    replay(bundle)
+    assert sorted(reads) == sorted(FILES)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +248,16 @@ def test_files_outside_the_bundle_are_refused(bundle):
         verify(bundle)
 
 
+@pytest.mark.parametrize("name", ["../model.tflite", "/etc/passwd", "sub/../../model.tflite"])
+def test_no_name_leads_out_of_the_bundle(bundle, name):
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["sha256"][name] = manifest["sha256"].pop("model.tflite")
+    manifest["manifest_sha256"] = parity.manifest_checksum(manifest)
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="must list the checksums"):
+        verify(bundle)
+
+
 def test_a_terminal_without_greek_letters(int8_bundle):
     script = int8_bundle / "device_parity.py"
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
@@ -180,8 +266,27 @@ def test_a_terminal_without_greek_letters(int8_bundle):
     assert b"parity: passed" in done.stdout
 
 
+class Bomb:
+    """Its pickle, when it is loaded, touches a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_instead_of_the_parity_set_is_not_executed(bundle, tmp_path):
+    (bundle / "parity.npz").write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
+    resign(bundle)
+    done = device_parity(bundle)
+    assert done.returncode == 1
+    assert "not a parity set" in done.stdout
+    assert not (tmp_path / "exploded").exists()
+
+
 def test_a_pickle_in_the_parity_set_is_not_executed(bundle):
-    np.savez(bundle / "parity.npz", inputs=np.array([{}], dtype=object), omi=[0], expected=[0.0], exported=[0.0])
+    np.savez(bundle / "parity.npz", beats=np.array([{}], dtype=object), omi=[0], expected=[0.0], exported=[0.0])
     resign(bundle)
     with pytest.raises(BundleError, match="not a parity set"):
         replay(bundle)

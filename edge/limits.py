@@ -1,0 +1,49 @@
+"""How far a quantised model may be from the trained one."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from omi_keras.signal.errors import InputError
+
+# flips is a fraction of decisions at the threshold; the others are :func:`edge.parity.compare`'s.
+LIMITS: dict[str, dict[str, float]] = {
+    "float32": {"max_delta": 1e-5},
+    "float16": {"max_delta": 2e-3},
+    "dynamic": {"flips": 0.005, "delta_auc": 0.002, "delta_ap": 0.01, "p99_delta": 0.03},
+    "int8": {"flips": 0.005, "delta_auc": 0.002, "delta_ap": 0.01, "p99_delta": 0.03},
+}
+NAMES = ("max_delta", "p99_delta", "flips", "delta_auc", "delta_ap")
+
+
+def tightened(quantization: str, path: Path | None) -> dict[str, float]:
+    """The limits of a format, made stricter by a JSON file such as ``{"flips": 0, "max_delta": 0.05}``.
+
+    Raises
+    ------
+    InputError
+        When the file is no JSON object of limits, or one of them is looser than the format's own.
+    """
+    limits = LIMITS[quantization]
+    if path is None:
+        return limits
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}", "not_found") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: {error}", "unreadable") from None
+    if not isinstance(found, dict) or not found or not set(found) <= set(NAMES):
+        raise InputError(f"{path} must hold a JSON object with some of {', '.join(NAMES)}", "bad_limits")
+    for name, limit in found.items():
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit < math.inf:
+            raise InputError(f"{path}: {name} must be a number of at least 0, found {limit!r}", "bad_limits")
+        if limit > limits.get(name, math.inf):
+            raise InputError(
+                f"{path}: {name} {limit:g} is looser than {limits[name]:g}; limits of {quantization} may only be "
+                "tightened",
+                "bad_limits",
+            )
+    return {**limits, **{name: float(limit) for name, limit in found.items()}}
