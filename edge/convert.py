@@ -12,6 +12,7 @@ import numpy as np
 
 from edge.float_layers import with_float_layers
 from edge.graph import AFTER, BEFORE, device_graph, in_float32
+from edge.minimal_filtering import minimal_filtering
 from edge.parity import SIGNATURE, Network, fitted, interpreter_class
 from omi_keras.models.backend import quiet_stderr
 from omi_keras.models.inference import predict_logits
@@ -94,7 +95,7 @@ def convert(
     import tensorflow as tf
 
     model = in_float32(model)
-    graph = device_graph(model, samples)
+    graph = device_graph(minimal_filtering(model) if quantization == "float32" else model, samples)
     with tempfile.TemporaryDirectory() as scratch:
         with quiet_stderr():
             _save(tf, graph, scratch)

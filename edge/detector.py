@@ -33,7 +33,7 @@ class Detection:
     quality
         Flags that a person should see beside the result (``"flat:V3"``, ``"einthoven:310uV"`` ...), empty when good.
     timings_ms
-        Milliseconds spent on ``signal`` (recording → model input) and ``network``.
+        Milliseconds spent on ``signal`` (recording → median beat) and ``network``.
     """
 
     probability: float

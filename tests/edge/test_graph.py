@@ -3,14 +3,17 @@
 import keras
 import numpy as np
 import pytest
+from helpers import random_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.convert import convert
 from edge.graph import device_graph, in_float32
+from edge.minimal_filtering import minimal_filtering
 from edge.parity import BundleError, Network, interpreter_class, load
 from omi_keras.models.catalogue import build
 from omi_keras.models.inference import predict_logits
+from omi_keras.models.torch_weights import load_torch_parameters
 from omi_keras.signal.model_input import model_input
 
 
@@ -86,6 +89,23 @@ def test_a_network_trained_in_mixed_precision_converts():
     expected = predict_logits(in_float32(mixed), beats)
     assert np.abs(found - expected).max() < 1e-4
     assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize("name", ["ecg-smart-net", "temporal-resnet18"])
+def test_minimal_filtering_changes_no_logit(name):
+    network = build(name)
+    load_torch_parameters(network, random_state(name, 3))
+    x = np.random.default_rng(0).standard_normal((1, 12, 400, 1)).astype(np.float32)
+    fast = minimal_filtering(network)
+    expected, found = network.predict_on_batch(x), fast.predict_on_batch(x)
+    assert np.abs(found - expected).max() <= 2e-5 * np.abs(expected).max()
+    made = [layer.name for layer in fast.layers if type(layer).__name__ == "MinimalFiltering"]
+    assert len(made) == 9, "three stages of four convolutions, the first of each with stride two"
+
+
+def test_networks_without_such_convolutions_stay():
+    network = build("mayo-alvd")
+    assert minimal_filtering(network) is network
 
 
 def test_a_model_with_another_input_is_refused(tmp_path):

@@ -61,7 +61,8 @@ def test_two_folds_at_the_same_time_one_killed(whole, easy_dataset, tmp_path):
         time.sleep(0.5)
     assert code == 0
     assert content(run, (0, 1)) == whole
-    assert sorted(path.name for path in run.iterdir()) == ["config.json", "fold-00", "fold-01", "folds.csv", "report.html"]
+    left = ["config.json", "fold-00", "fold-01", "folds.csv", "report.html"]
+    assert sorted(path.name for path in run.iterdir()) == left
 
 
 def test_one_fold_is_trained_by_one_process(easy_dataset, tmp_path):

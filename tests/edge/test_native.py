@@ -1,0 +1,49 @@
+"""The C++ example of docs/edge.md, compiled against the library that the LiteRT wheel brings."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.parity import load, parity_set
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    litert = Path(importlib.util.find_spec("ai_edge_litert").origin).parent
+    if shutil.which("g++") is None or not (litert / "libLiteRt.so").is_file():
+        pytest.skip("needs g++ and a LiteRT wheel with libLiteRt.so")
+    out = tmp_path_factory.mktemp("native") / "detect"
+    command = ["g++", "-std=c++17", "-Wall", "-Werror", ROOT / "docs" / "detect.cpp", "-o", out]
+    command += ["-L", litert, "-lLiteRt", f"-Wl,-rpath,{litert}"]
+    subprocess.run(command, check=True, timeout=300)
+    return out
+
+
+def test_native_code_computes_the_same(program, int8_bundle, tmp_path):
+    manifest, contents = load(int8_bundle)
+    threshold, known = manifest["threshold"], parity_set(contents["parity.npz"])
+    for i in (0, len(known["omi"]) - 1):
+        known["beats"][i].tofile(tmp_path / "beat.f32")
+        command = [program, int8_bundle / "model.tflite", tmp_path / "beat.f32", str(threshold)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        found = float(re.search(r"P\(OMI\) (\S+)", done.stdout).group(1))
+        assert found == pytest.approx(known["exported"][i], abs=1e-6)
+        assert done.returncode == (3 if known["exported"][i] >= threshold else 0)
+
+
+def test_native_code_refuses(program, int8_bundle, tmp_path):
+    beat = parity_set(load(int8_bundle)[1]["parity.npz"])["beats"][0]
+    beat[3, 300] = np.nan
+    beat.tofile(tmp_path / "nan.f32")
+    (tmp_path / "short.f32").write_bytes(b"short")
+    for name in ("nan.f32", "short.f32", "absent.f32"):
+        command = [program, int8_bundle / "model.tflite", tmp_path / name, "0.5"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2, done.stdout
