@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.interpolate import CubicSpline
 from scipy.ndimage import uniform_filter1d
 
 from omi_keras.signal.beat_groups import NO_REPRODUCIBLE, align, main_group, rank_in_place
@@ -14,6 +13,7 @@ from omi_keras.signal.errors import InputError
 from omi_keras.signal.filters import HIGH_HZ, LOW_HZ, cosine_spectrum, filtered, mains_in_spectrum
 from omi_keras.signal.median import median
 from omi_keras.signal.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP
+from omi_keras.signal.natural_spline import natural_spline
 from omi_keras.signal.pacing import is_paced
 from omi_keras.signal.quality import check_length, check_record
 from omi_keras.signal.r_peaks import detect_r_peaks
@@ -161,7 +161,7 @@ def _landmarks(clean: np.ndarray, peaks: np.ndarray, weights: np.ndarray) -> tup
     rough = rank_in_place(np.array(cuts, order="C"))[(len(inside) - 1) // 2]
     velocity = np.linalg.norm((rough[:, 2:] - rough[:, :-2]) * weights[:, None], axis=0)
     velocity = np.pad(uniform_filter1d(velocity, 5), 1, mode="edge")
-    quiet = float(np.quantile(velocity, 0.2))
+    quiet = float(np.sort(velocity)[len(velocity) // 5])
     first = reach - REACH // 2
     centre = first + int(np.argmax(velocity[first : reach + REACH // 2 + 1]))
     slow = velocity < quiet + 0.08 * (float(velocity[centre]) - quiet)
@@ -219,12 +219,10 @@ def _baseline(clean: np.ndarray, starts: np.ndarray) -> np.ndarray:
     # Wander is slow: a spline value each 20 ms with straight lines between is exact to a microvolt.
     step = 10
     grid = step * np.arange(-(-n // step) + 1)
-    coarse = CubicSpline(t, knots, axis=1, bc_type="natural")(np.clip(grid, t[0], t[-1])).astype(np.float32)
-    start, rise = coarse[:, :-1], np.diff(coarse, axis=1)
-    fine = np.empty((len(clean), len(grid) - 1, step), dtype=np.float32)
-    for k in range(step):  # long rows, few turns
-        fine[:, :, k] = start + rise * np.float32(k / step)
-    return fine.reshape(len(clean), -1)[:, :n]
+    coarse = natural_spline(t, knots, np.clip(grid, t[0], t[-1])).astype(np.float32)
+    share = np.arange(step, dtype=np.float32) / np.float32(step)
+    neighbours = np.stack([coarse[:, :-1], coarse[:, 1:]], axis=2)
+    return (neighbours @ np.stack([1 - share, share])).reshape(len(clean), -1)[:, :n]
 
 
 def _median(level: np.ndarray, peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

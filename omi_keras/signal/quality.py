@@ -140,7 +140,9 @@ def _at_ends(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _often_at_an_end(signal: np.ndarray) -> np.ndarray:
     """Leads that may be clipped, (12,): most are not, and need no closer look."""
-    return np.any([at_end.mean(axis=1) > CLIPPED_SHARE for at_end in _at_ends(signal)], axis=0)
+    most = CLIPPED_SHARE * signal.shape[1]
+    high, low = (np.count_nonzero(at_end, axis=1) > most for at_end in _at_ends(signal))
+    return high | low
 
 
 def _is_clipped(lead: np.ndarray) -> bool:
