@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -104,6 +105,32 @@ def result(content: Any, as_json: bool, text: str) -> None:
 
         text = json.dumps(plain(content), ensure_ascii=False, allow_nan=False)
     click.echo(text)
+
+
+class CtrlC:
+    """Hears Ctrl-C even where Python loses it: an exception raised inside a finaliser is reported and forgotten.
+
+    Long work calls :meth:`check` as it goes on.
+    """
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def __enter__(self) -> CtrlC:
+        self.before = signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGINT, self.before)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if it was pressed."""
+        if self.pressed:
+            raise KeyboardInterrupt
+
+    def _press(self, *where: object) -> None:
+        self.pressed = True
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from types import TracebackType
 
 import click
 
+from omi_keras.terminal import CtrlC
+
 WIDTH = 20
 CLEAR_LINE = "\r\x1b[2K"
 
@@ -29,19 +31,23 @@ class Display:
         self.folds, self.done, self.alone = folds, already, alone
         self.steps = ""
         self.live = sys.stderr.isatty()
+        self.ctrl_c = CtrlC()
 
     def __enter__(self) -> Display:
+        self.ctrl_c.__enter__()
         self._draw()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.ctrl_c.__exit__()
         if self.live:
             click.echo(CLEAR_LINE, nl=False, err=True)
 
     def epoch(self, label: str, row: dict[str, float]) -> None:
         """One line per epoch, the columns of history.csv; a forest has candidates and no learning rate."""
+        self.ctrl_c.check()
         step, further = "epoch", f"lr {row['learning_rate']:.2g}"
         if math.isnan(row["learning_rate"]):
             step, further = "candidate", f"leaf {row['min_samples_leaf']:.0f}, features {row['max_features']:.0%}"
@@ -54,6 +60,7 @@ class Display:
 
     def step(self, step: int, steps: int) -> None:
         """Where the epoch stands."""
+        self.ctrl_c.check()
         self.steps = f"  step {step}/{steps}"
         self._draw()
 

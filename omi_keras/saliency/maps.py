@@ -14,6 +14,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from omi_keras.models.fast_form import fast_form
 from omi_keras.models.short_images import without_padded_rows
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.model_input import model_input
@@ -104,7 +105,7 @@ def map_function(
 
     options = {"keepdims": True, "normalize_map": False}
     # The same function with the same weights; tf-keras-vis hands its inputs over as a list.
-    twin = without_padded_rows(model)
+    twin = fast_form(model) if compiled else without_padded_rows(model)
     vanilla = Saliency(keras.Model(list(twin.inputs), twin.outputs[0]))
     if method == "gradient":
         gradient = tf.function(lambda x: vanilla(_omi, x, **options), jit_compile=True) if compiled else None
