@@ -11,6 +11,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import numpy as np
 import pytest
 from helpers import run_cli
+from once import once
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -35,55 +36,61 @@ def easy_dataset(tmp_path_factory) -> Path:
     from omi_keras.signal.median_beat import median_beat
     from omi_keras.simulate.cohort import simulate_cohort
 
-    folder = tmp_path_factory.mktemp("easy") / "dataset"
-    folder.mkdir()
-    lift = np.zeros((12, 600), np.float32)
-    lift[6:11, 325:420] = 1.0
-    with DatasetWriter(folder) as writer:
-        for ecg in simulate_cohort(160, 100, 0.4, seed=4):
-            plan, beat = ecg.plan, median_beat(ecg.record)
-            row = {
-                "ecg_id": plan.ecg_id,
-                "patient_id": plan.patient_id,
-                "omi": plan.omi,
-                "site": plan.site,
-                "age": plan.age,
-                "sex": plan.sex,
-                "source": "simulated",
-                "simulated": True,
-            }
-            writer.add(replace(beat, beat=beat.beat + plan.omi * lift), row)
-        writer.finish(label_column="omi", seed=4, inputs={})
-    return folder
+    def make(folder: Path) -> None:
+        lift = np.zeros((12, 600), np.float32)
+        lift[6:11, 325:420] = 1.0
+        with DatasetWriter(folder) as writer:
+            for ecg in simulate_cohort(160, 100, 0.4, seed=4):
+                plan, beat = ecg.plan, median_beat(ecg.record)
+                row = {
+                    "ecg_id": plan.ecg_id,
+                    "patient_id": plan.patient_id,
+                    "omi": plan.omi,
+                    "site": plan.site,
+                    "age": plan.age,
+                    "sex": plan.sex,
+                    "source": "simulated",
+                    "simulated": True,
+                }
+                writer.add(replace(beat, beat=beat.beat + plan.omi * lift), row)
+            writer.finish(label_column="omi", seed=4, inputs={})
+
+    return once(tmp_path_factory, "dataset", make)
 
 
 @pytest.fixture(scope="session")
 def trained_run(easy_dataset, tmp_path_factory) -> Path:
     """A run of one fold on :func:`easy_dataset`, trained through the command line until it has learned."""
-    run = tmp_path_factory.mktemp("run") / "run"
-    result = run_cli(
-        "train", easy_dataset, run, "--folds", 0, "--n-folds", 5, "--epochs", 4, "--batch-size", 16,
-        "--learning-rate", 1e-3,
-    )  # fmt: skip
-    assert result.exit_code == 0, result.output
-    return run
+
+    def make(folder: Path) -> None:
+        result = run_cli(
+            "train", easy_dataset, folder / "run", "--folds", 0, "--n-folds", 5, "--epochs", 2, "--batch-size", 16,
+            "--learning-rate", 1e-3,
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+
+    return once(tmp_path_factory, "trained", make) / "run"
 
 
 @pytest.fixture(scope="session")
 def model_folder(trained_run, tmp_path_factory) -> Path:
     """The model of :func:`trained_run`."""
-    model = tmp_path_factory.mktemp("model") / "model"
-    assert run_cli("select", trained_run, model).exit_code == 0
-    return model
+
+    def make(folder: Path) -> None:
+        assert run_cli("select", trained_run, folder / "model").exit_code == 0
+
+    return once(tmp_path_factory, "selected", make) / "model"
 
 
 @pytest.fixture(scope="session")
 def int8_bundle(model_folder, easy_dataset, tmp_path_factory) -> Path:
     """The int8 bundle of :func:`model_folder`."""
-    bundle = tmp_path_factory.mktemp("bundle") / "bundle"
-    result = run_cli("export-tflite", model_folder, bundle, "--dataset", easy_dataset)
-    assert result.exit_code == 0, result.output
-    return bundle
+
+    def make(folder: Path) -> None:
+        result = run_cli("export-tflite", model_folder, folder / "bundle", "--dataset", easy_dataset)
+        assert result.exit_code == 0, result.output
+
+    return once(tmp_path_factory, "int8", make) / "bundle"
 
 
 @pytest.fixture(scope="session")
@@ -95,14 +102,15 @@ def small_bundle(model_folder, easy_dataset, tmp_path_factory) -> Path:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-    folder = tmp_path_factory.mktemp("small")
-    key = Ed25519PrivateKey.generate()
-    (folder / "private.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (folder / "public.pem").write_bytes(public)
-    (folder / "limits.json").write_text('{"flips": 0}')
-    options = ("--quantize", "float32", "--samples", 400, "--limits", folder / "limits.json")
-    options += ("--sign", folder / "private.pem")
-    result = run_cli("export-tflite", model_folder, folder / "bundle", "--dataset", easy_dataset, *options)
-    assert result.exit_code == 0, result.output
-    return folder / "bundle"
+    def make(folder: Path) -> None:
+        key = Ed25519PrivateKey.generate()
+        (folder / "private.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (folder / "public.pem").write_bytes(public)
+        (folder / "limits.json").write_text('{"flips": 0}')
+        options = ("--quantize", "float32", "--samples", 400, "--limits", folder / "limits.json")
+        options += ("--sign", folder / "private.pem")
+        result = run_cli("export-tflite", model_folder, folder / "bundle", "--dataset", easy_dataset, *options)
+        assert result.exit_code == 0, result.output
+
+    return once(tmp_path_factory, "small", make) / "bundle"

@@ -250,12 +250,12 @@ def test_force_does_not_replace_other_folders(easy_dataset, tmp_path):
 
 def test_resume_wants_the_same_settings(trained_run, easy_dataset):
     sentence = refused(run_cli("train", easy_dataset, trained_run, "--folds", 0, "--n-folds", 5, "--resume"))
-    assert "was started with epochs 4, not 100" in sentence
+    assert "was started with epochs 2, not 100" in sentence
 
 
 def test_resume_of_a_finished_run_reports_it(trained_run, easy_dataset):
     result = run_cli(
-        "train", easy_dataset, trained_run, "--folds", 0, "--n-folds", 5, "--epochs", 4, "--batch-size", 16,
+        "train", easy_dataset, trained_run, "--folds", 0, "--n-folds", 5, "--epochs", 2, "--batch-size", 16,
         "--learning-rate", 1e-3, "--resume", "--json",
     )  # fmt: skip
     assert result.exit_code == 0

@@ -47,6 +47,7 @@ def test_same_inputs_same_bytes(int8_bundle, model_folder, easy_dataset, tmp_pat
         assert file.read_bytes() == (again / file.name).read_bytes(), file.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantization", ["float16", "dynamic"])
 def test_other_formats_pass_their_gate(model_folder, easy_dataset, tmp_path, quantization):
     out = tmp_path / quantization

@@ -44,6 +44,7 @@ def test_all_but_the_stem_and_the_read_out_is_taken(file, state):
             np.testing.assert_array_equal(to_torch(np.asarray(variable)), state[name])
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_them_and_says_so(file, easy_dataset, tmp_path, state):
     import json
 

@@ -18,7 +18,7 @@ def x():
     return np.random.default_rng(0).standard_normal((BATCH_SIZE + 3, 12, 400, 1)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if "18" in n else n for n in NETWORKS])
 def test_compiled_in_full_batches_it_is_the_same_function(name, x):
     model = build(name)
     for seed in (1, 2):

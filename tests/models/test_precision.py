@@ -51,25 +51,25 @@ def test_a_step_scales_the_loss_and_moves_the_weights(x):
 
 
 def test_trained_in_mixed_precision_interrupted_resumed_and_exported(easy_dataset, tmp_path):
-    options = ("--model", "mayo-alvd", "--mixed-precision", "--folds", 0, "--n-folds", 5, "--batch-size", 16)
+    options = ("--model", "mayo-alvd", "--mixed-precision", "--folds", 0, "--n-folds", 5, "--batch-size", 32)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    assert run_cli("train", easy_dataset, whole, *options, "--epochs", 3).exit_code == 0
+    assert run_cli("train", easy_dataset, whole, *options, "--epochs", 2).exit_code == 0
 
     class Killed(BaseException):
         pass
 
     def kill(self, label, row):
-        if row["epoch"] == 2:
+        if row["epoch"] == 1:
             raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Display, "epoch", kill)
         with pytest.raises(Killed):
-            run_cli("train", easy_dataset, resumed, *options, "--epochs", 3)
+            run_cli("train", easy_dataset, resumed, *options, "--epochs", 2)
     with np.load(resumed / ".fold-00.partial" / "checkpoint.npz") as arrays:
         slots = [arrays[name] for name in arrays.files if name.startswith("optimizer/")]
     assert any(slot.shape == () and slot >= 1024 for slot in slots), "the scale of the loss"
-    assert run_cli("train", easy_dataset, resumed, *options, "--epochs", 3, "--resume").exit_code == 0
+    assert run_cli("train", easy_dataset, resumed, *options, "--epochs", 2, "--resume").exit_code == 0
     for name in ("history.csv", "predictions.csv"):
         assert (resumed / "fold-00" / name).read_bytes() == (whole / "fold-00" / name).read_bytes()
     model = tmp_path / "model"
