@@ -13,10 +13,10 @@ import pandas as pd
 from omi_keras.data.artifacts import new_folder, put_in_place, read_json, refuse_existing, remove, sha256, write_json
 from omi_keras.data.dataset import BEAT_COLUMNS, COLUMNS, DatasetWriter
 from omi_keras.data.labels import MOST_ERRORS, read_labels
+from omi_keras.data.recordings import locate, read_beat
 from omi_keras.data.workers import delayed, workers
 from omi_keras.signal.errors import InputError
-from omi_keras.signal.median_beat import MedianBeat, median_beat
-from omi_keras.signal.readers import find_record, read_record
+from omi_keras.signal.median_beat import median_beat
 from omi_keras.simulate.cohort import SimulatedECG
 from omi_keras.simulate.truth import TRUE_BEATS, TRUTH_COLUMNS, TrueBeats, truth_row
 
@@ -65,7 +65,7 @@ def prepare_records(
     try:
         with DatasetWriter(partial, carried, sizes) as writer, workers(jobs, scheduler) as parallel:
             ahead, behind = tee(rows)
-            beats = parallel(delayed(_read_beat)(records.absolute(), row["record"]) for row in ahead)
+            beats = parallel(delayed(read_beat)(records.absolute(), row["record"]) for row in ahead)
             noted = time.monotonic()
             for row, result in zip(behind, beats, strict=True):
                 if isinstance(result, InputError):
@@ -100,7 +100,7 @@ def _check_places(table: pd.DataFrame, labels: Path, records: Path) -> None:
     problems = []
     for row, record in enumerate(table["record"], start=2):  # row 1 is the header, as a person counts in an editor
         try:
-            _locate(records, record)
+            locate(records, record)
         except InputError as error:
             problems.append(f"row {row}: {error}")
     if problems:
@@ -176,31 +176,6 @@ def prepare_cohort(
             tick(writer.count + writer.rejections, config["ecgs"], writer.rejections)
         inputs = {"simulation": config} | ({"true_beats": TRUE_BEATS} if true_beats else {})
         return writer.finish(label_column="omi", seed=config["seed"], inputs=inputs)
-
-
-def _read_beat(records: Path, record: str) -> tuple[MedianBeat, str] | InputError:
-    """One recording → its median beat and source, or why not."""
-    try:
-        found = read_record(_locate(records, record), ecg_id=record)
-        return median_beat(found), found.source
-    except InputError as error:
-        return error
-    except OSError as error:
-        return InputError(f"{record} cannot be read: {error.strerror or error}", "unreadable")
-
-
-def _locate(records: Path, record: str) -> Path:
-    """The file of a labels row, which must stay below the data folder."""
-    path = records / record
-    inside = records.resolve()
-    if Path(record).is_absolute() or not path.resolve().is_relative_to(inside):
-        raise InputError(f"{record}: record must stay below the data folder {records}", "outside")
-    found = find_record(path)
-    if not found.resolve().is_relative_to(inside):
-        raise InputError(f"{record}: record must stay below the data folder {records}", "outside")
-    if not found.exists():
-        raise InputError(f"{record} not found in {records}", "not_found")
-    return found
 
 
 def _facts(row: dict[str, Any], source: str) -> dict[str, Any]:

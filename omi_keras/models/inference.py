@@ -20,11 +20,12 @@ CHUNK = 16 * BATCH_SIZE
 _COMPILED: WeakKeyDictionary[keras.Model, Callable[[np.ndarray], Any]] = WeakKeyDictionary()
 
 
-def predict_logits(model: keras.Model, beats: np.ndarray) -> np.ndarray:
-    """Logits (n, 2) float32 of median beats (n, 12, 600) in mV, with constant memory."""
+def predict_logits(model: keras.Model, beats: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Logits (n, 2) float32 of median beats (n, 12, 600) in mV, or of some rows of them, with constant memory."""
     parts = [np.empty((0, 2), np.float32)]
-    for start in range(0, len(beats), CHUNK):
-        parts.append(input_logits(model, model_input(beats[start : start + CHUNK])[..., None]))
+    for start in range(0, len(beats if rows is None else rows), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        parts.append(input_logits(model, model_input(beats[chunk if rows is None else rows[chunk]])[..., None]))
     return np.concatenate(parts)
 
 

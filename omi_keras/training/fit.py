@@ -74,24 +74,23 @@ def fit_fold(
         return [training[rows] for rows in batches]
 
     train = _epoch(protocol, model, optimizer, beats, omi, training, batches_of(1))
-    validation_beats, validation_omi = beats[validation], omi[validation]
     while progress.epoch < protocol.epochs:
         epoch = progress.epoch + 1
         optimizer.learning_rate = progress.schedule.learning_rate
         batches = batches_of(epoch)
         # Chance may give a small dataset an epoch without any batch.
         loss = train(batches, step_done) if batches else float("nan")
-        logits = predict_logits(model, validation_beats)
+        logits = predict_logits(model, beats, validation)
         if not np.isfinite(logits).all():
             raise InputError(
                 f"training diverged in epoch {epoch}: the network no longer gives numbers; lower --learning-rate",
                 "diverged",
             )
-        found = ranking_metrics(validation_omi, omi_probability(logits))
+        found = ranking_metrics(omi[validation], omi_probability(logits))
         row = {
             "epoch": epoch,
             "loss": loss,
-            "val_loss": cross_entropy(logits, validation_omi),
+            "val_loss": cross_entropy(logits, omi[validation]),
             **{f"val_{name}": found[name] for name in ("auc", "ap", "score")},
             "learning_rate": progress.schedule.learning_rate,
         }

@@ -56,6 +56,7 @@ class _Fitted:
 
     history: list[dict[str, float]]
     best_epoch: int
+    # Of rows of the cohort.
     probability: Callable[[np.ndarray], np.ndarray]
     save: Callable[[Path], None]
 
@@ -113,7 +114,7 @@ def _train(
     fit = _fit_forest if protocol.model == RANDOM_FOREST else _fit_network
     fitted = fit(cohort, protocol, job.fold, parts, partial / "checkpoint.npz", callbacks)
     splits = ("validation", "test") if job.tested else ("validation",)
-    probability = {split: fitted.probability(cohort.inputs[parts[split]]) for split in splits}
+    probability = {split: fitted.probability(parts[split]) for split in splits}
     omi = {split: cohort.omi[rows] for split, rows in parts.items()}
     threshold = best_f1_threshold(omi["validation"], probability["validation"])
     metrics: dict[str, Any] = {"format_version": FORMAT_VERSION, "simulated": cohort.dataset.simulated}
@@ -159,7 +160,7 @@ def _fit_network(
     return _Fitted(
         progress.history,
         progress.schedule.best_epoch,
-        lambda beats: omi_probability(predict_logits(model, beats)),
+        lambda rows: omi_probability(predict_logits(model, cohort.inputs, rows)),
         lambda folder: model.save(folder / "model.keras"),
     )
 
@@ -189,4 +190,4 @@ def _fit_forest(
         table = pd.DataFrame({"feature": forest.features, "importance": forest.importances})
         write_table(folder / "importances.csv", table.sort_values("importance", ascending=False, kind="stable"))
 
-    return _Fitted(history, best, forest.probability, save)
+    return _Fitted(history, best, lambda rows: forest.probability(cohort.inputs[rows]), save)
