@@ -40,6 +40,7 @@ print(json.dumps({"before": before, "after": own_memory(), "drawn": len(batches(
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux' account of a process")
 def test_a_million_ecgs(tmp_path):
     path = tmp_path / "beats.npy"
