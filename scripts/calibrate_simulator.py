@@ -5,7 +5,7 @@ For each seed: a cohort as `omi-keras simulate` makes it, the STEMI criteria on 
 feature alone, and the cross-validated random forest of `omi-keras train --model random-forest`. Prints a table of what
 was measured beside the range that it should lie in; exit 1 when anything lies outside. --json for programs.
 
-About 6 minutes for each seed of the default size on two cores; --ecgs 3000 --patients 2000 for a first look, which
+About 10 minutes for each seed of the default size on two cores; --ecgs 3000 --patients 2000 for a first look, which
 has too few occlusions to be judged strictly.
 """
 

@@ -54,7 +54,7 @@ def read_npz(data: bytes, path: Path) -> Recording:
                 name = member.filename.removesuffix(".npy")
                 array = _member(archive, member, f"{file} ({printable(name)})")
                 (fields if name in FIELDS else signals)[name] = array
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file}: damaged or unusual archive; save it again with numpy.savez", "bad_array") from None
