@@ -51,7 +51,7 @@ def epoch_against_steps(network: str) -> dict[str, float]:
         epoch(batches[:2], lambda number, of: None)
         step(x, y)
         whole, steps = [], []
-        for _ in range(3):
+        for _ in range(5):
             start = time.perf_counter()
             epoch(batches, lambda number, of: None)
             whole.append(time.perf_counter() - start)

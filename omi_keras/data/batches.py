@@ -1,21 +1,17 @@
 """Balanced batches of training ECGs, anew in each epoch (paper section II.B).
 
-The sampler is NumPy and gives row numbers, the same for every backend. ``tf.data`` then reads the rows from the
-memory-mapped beats while the model trains. Batches keep their own size: the batch axis of the pipeline is
-unknown to TensorFlow, so nothing is traced again, nothing is padded, and batch normalisation sees ECGs only.
+The sampler is NumPy and gives row numbers, the same for every backend. The rows are read from the memory-mapped beats
+when their step begins: half a millisecond, less than it costs to hand them over from a thread of ``tf.data``, which
+also takes a core from the step. Batches keep their own size: batch normalisation sees ECGs only, no padding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from omi_keras.signal.model_input import model_input
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 Balance = Literal["batch", "class"]
 BALANCES: tuple[Balance, ...] = ("batch", "class")
@@ -78,26 +74,3 @@ def read_batch(beats: np.ndarray, rows: np.ndarray) -> np.ndarray:
     x = np.empty((len(rows), 12, 400, 1), np.float32)
     x[order] = model_input(beats[rows[order]])[..., None]
     return x
-
-
-def tf_batches(beats: np.ndarray, omi: np.ndarray, batches: list[np.ndarray]) -> tf.data.Dataset:
-    """``tf.data`` of (x (n, 12, 400, 1) float32, y (n,) int32) in the order of ``batches``, read ahead.
-
-    Parameters
-    ----------
-    beats
-        (n_ecgs, 12, 600) float32 mV, may be a memory map.
-    omi
-        (n_ecgs,) labels.
-    batches
-        Row numbers into both.
-    """
-    import tensorflow as tf
-
-    def read() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for rows in batches:
-            yield read_batch(beats, rows), omi[rows].astype(np.int32)
-
-    signature = (tf.TensorSpec((None, 12, 400, 1), tf.float32), tf.TensorSpec((None,), tf.int32))
-    pipeline = tf.data.Dataset.from_generator(read, output_signature=signature)
-    return pipeline.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)

@@ -44,11 +44,15 @@ def model_input(beats: ArrayLike) -> np.ndarray:
             f"median beats: expected shape (..., {len(LEADS)}, {BEAT_SAMPLES}), received {x.shape}",
             "wrong_shape",
         )
-    # float64 because a lead may sit on an offset far larger than its own swing.
+    # float64 because a lead may sit on an offset far larger than its own swing. In place: this runs for every batch.
     window = x[..., CROP_START:CROP_STOP].astype(np.float64)
-    if not np.isfinite(window).all():
+    with np.errstate(invalid="ignore", over="ignore"):  # told below
+        mean = window.mean(axis=-1, keepdims=True)
+    if not np.isfinite(mean).all():
         raise InputError("median beats: expected finite millivolts, received missing or infinite values", "not_finite")
-    window -= window.mean(axis=-1, keepdims=True)
-    sd = np.sqrt(np.mean(window * window, axis=-1, keepdims=True))
+    window -= mean
+    sd = np.sqrt(np.einsum("...t,...t->...", window, window) / window.shape[-1])
     flat = sd < FLAT_SD
-    return np.where(flat, 0.0, window / np.where(flat, 1.0, sd)).astype(np.float32)
+    window /= np.where(flat, 1.0, sd)[..., None]
+    window[flat] = 0.0
+    return window.astype(np.float32)

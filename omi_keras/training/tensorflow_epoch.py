@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from omi_keras.data.batches import tf_batches
+from omi_keras.data.batches import read_batch
 from omi_keras.models.fast_form import fast_form
 from omi_keras.models.short_images import without_padded_rows
 from omi_keras.training.callbacks import Epoch, StepDone
@@ -45,11 +45,13 @@ def tensorflow_epoch(
     plain, compiled = (training_step(model, optimizer, compiled=compiled) for compiled in (False, True))
 
     def epoch(batches: list[np.ndarray], step_done: StepDone) -> float:
-        total = 0.0
-        for number, (x, y) in enumerate(tf_batches(beats, omi, batches), start=1):
-            step = compiled if len(y) in compiled_sizes else plain
-            total += float(step(x, y)) * len(y)
+        losses = []
+        for number, rows in enumerate(batches, start=1):
+            step = compiled if len(rows) in compiled_sizes else plain
+            losses.append(step(read_batch(beats, rows), omi[rows].astype(np.int32)))
             step_done(number, len(batches))
+        # Only now does the host wait for a GPU, which computes while the host reads.
+        total = sum(float(loss) * len(rows) for loss, rows in zip(losses, batches, strict=True))
         return total / sum(len(rows) for rows in batches)
 
     return epoch

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omi_keras.data.batches import epoch_batches, read_batch, tf_batches
+from omi_keras.data.batches import epoch_batches, read_batch
 from omi_keras.signal.model_input import model_input
 
 
@@ -89,31 +89,3 @@ def test_read_batch_keeps_the_order_of_the_rows(tmp_path):
     x = read_batch(np.load(tmp_path / "beats.npy", mmap_mode="r"), rows)
     assert x.dtype == np.float32
     np.testing.assert_array_equal(x[..., 0], model_input(beats[rows]))
-
-
-def test_tf_batches_keep_their_own_sizes_and_are_traced_once():
-    import tensorflow as tf
-
-    rng = np.random.default_rng(0)
-    beats, omi = rng.standard_normal((40, 12, 600)).astype(np.float32), labels(40, 0.3)
-    batches = [rng.choice(40, size, replace=False) for size in (6, 2, 17, 8)]
-    traces = []
-
-    @tf.function
-    def sums(x, y):
-        traces.append(1)
-        return tf.reduce_sum(x), tf.reduce_sum(y)
-
-    pipeline = tf_batches(beats, omi, batches)
-    assert pipeline.cardinality() == 4
-    for (x, y), rows in zip(pipeline, batches, strict=True):
-        np.testing.assert_array_equal(x.numpy()[..., 0], model_input(beats[rows]))
-        np.testing.assert_array_equal(y.numpy(), omi[rows])
-
-    @tf.function
-    def whole(dataset):
-        traces.append(1)
-        return dataset.reduce(0.0, lambda total, xy: total + tf.reduce_sum(xy[0]))
-
-    whole(pipeline)
-    assert len(traces) == 1
