@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import keras
 import numpy as np
 
-from omi_keras.models.fast_form import fast_form
+from omi_keras.models.fast_form import F4, fast_form
 from omi_keras.signal.model_input import model_input
 
 # On a CPU, what flows between the layers for 32 ECGs stays in its cache: a third faster than 128 at a time.
@@ -55,7 +55,7 @@ def _compiled(model: keras.Model) -> Callable[[np.ndarray], Any]:
         import tensorflow as tf
 
         # Shares the weights, and does not keep the model alive.
-        twin = fast_form(model)
+        twin = fast_form(model, F4)
         # Keras itself would refuse XLA where TensorFlow is told to be deterministic, which these operators are.
         _COMPILED[model] = tf.function(lambda x: twin(x, training=False), jit_compile=True)
     return _COMPILED[model]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omi_keras.models.fast_form import fast_form
+from omi_keras.models.fast_form import F2, F4, fast_form
 
 
 def conv_model(kernel: tuple[int, int], rows: int, time: int, channels: int, filters: int, bias: bool) -> keras.Model:
@@ -22,11 +22,12 @@ def conv_model(kernel: tuple[int, int], rows: int, time: int, channels: int, fil
     channels=st.integers(1, 4),
     filters=st.integers(1, 4),
     bias=st.booleans(),
+    filtering=st.sampled_from([F2, F4]),
 )
-def test_the_sums_of_a_convolution(kernel, rows, time, channels, filters, bias):
+def test_the_sums_of_a_convolution(kernel, rows, time, channels, filters, bias, filtering):
     model = conv_model(kernel, rows, time, channels, filters, bias)
     x = np.random.default_rng(0).standard_normal((2, rows, time, channels)).astype(np.float32)
-    expected, found = np.asarray(model(x)), np.asarray(fast_form(model)(x))
+    expected, found = np.asarray(model(x)), np.asarray(fast_form(model, filtering)(x))
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=2e-6 * max(1, np.abs(expected).max()))
 
