@@ -78,6 +78,8 @@ def train_fold(cohort: Cohort, job: Job, protocol: Protocol, callbacks: dict[str
     partial = partial_folder(job.run, job.fold)
     partial.mkdir(exist_ok=True)
     with _alone(partial, job):
+        for half_written in partial.glob(".*"):  # by a process that was killed
+            half_written.unlink()
         _train(cohort, partial, protocol, job, parts, callbacks)
         partial.rename(fold_folder(job.run, job.fold))
 

@@ -53,6 +53,8 @@ def test_two_folds_at_the_same_time_one_killed(whole, easy_dataset, tmp_path):
     process = start(*command)
     while not (partial_folder(run, 0) / "checkpoint.npz").exists() and process.poll() is None:
         time.sleep(0.01)
+    # As if the kill met it in the middle of writing.
+    (partial_folder(run, 0) / ".checkpoint.npz.half").write_bytes(b"half")
     process.send_signal(signal.SIGKILL)
     process.wait()
     # Children end with their parent; until then they hold their folds.
@@ -63,6 +65,9 @@ def test_two_folds_at_the_same_time_one_killed(whole, easy_dataset, tmp_path):
     assert content(run, (0, 1)) == whole
     left = ["config.json", "fold-00", "fold-01", "folds.csv", "report.html"]
     assert sorted(path.name for path in run.iterdir()) == left
+    for fold in ("fold-00", "fold-01"):
+        names = sorted(path.name for path in (run / fold).iterdir())
+        assert names == ["history.csv", "metrics.json", "model.keras", "predictions.csv"]
 
 
 def test_one_fold_is_trained_by_one_process(easy_dataset, tmp_path):
@@ -110,8 +115,9 @@ def cohort(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "epochs"), [("mayo-alvd", 6), ("ecg-smart-net", 2)])
-def test_killed_at_ten_random_moments(model, epochs, cohort, tmp_path):
+@pytest.mark.parametrize(("model", "epochs", "longest"), [("mayo-alvd", 6, 0.12), ("ecg-smart-net", 3, 0.2)])
+def test_killed_at_ten_random_moments(model, epochs, longest, cohort, tmp_path):
+    """After up to ``longest`` of the whole time: more than an epoch, so that some of the attempts come further."""
     options = ("--model", model, "--folds", "0,1", "--epochs", epochs, "--learning-rate", 1e-3)
     began = time.monotonic()
     assert start("train", cohort, tmp_path / "whole", *options).wait() == 0
@@ -124,7 +130,7 @@ def test_killed_at_ten_random_moments(model, epochs, cohort, tmp_path):
         while not taken_up(run, since) and process.poll() is None:
             time.sleep(0.01)
         try:
-            process.wait(chance.uniform(0, 0.12) * lasted)
+            process.wait(chance.uniform(0, longest) * lasted)
             break
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
