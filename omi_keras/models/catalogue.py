@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ MODELS = (*NETWORKS, RANDOM_FOREST)
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
-def build(name: str, precision: Precision = "float32") -> keras.Model:
-    """A new network of one of the names in :data:`NETWORKS`, random weights from Keras' global seed.
+def build(name: str, precision: Precision = "float32", seed: int | None = None) -> keras.Model:
+    """A new network of one of the names in :data:`NETWORKS`, random weights from ``seed``, or from Keras' global one.
 
     With a mixed ``precision``, layers compute in 16 bits and keep float32 variables: the weights fit a network of
     any other precision. The logits are float32 in all of them.
@@ -25,6 +26,7 @@ def build(name: str, precision: Precision = "float32") -> keras.Model:
     import keras
 
     from omi_keras.models.ecg_smart_net import ecg_smart_net
+    from omi_keras.models.layers import weights_from
     from omi_keras.models.mayo_alvd import mayo_alvd
     from omi_keras.models.resnet18 import resnet18, temporal_resnet18
 
@@ -37,6 +39,7 @@ def build(name: str, precision: Precision = "float32") -> keras.Model:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        return builders[name]()
+        with nullcontext() if seed is None else weights_from(seed):
+            return builders[name]()
     finally:
         keras.config.set_dtype_policy(before)

@@ -11,6 +11,10 @@ A layer's name is its PyTorch module's name with ``.`` written ``_`` (``layer2_0
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -19,20 +23,43 @@ import keras
 BATCH_NORM = {"epsilon": 1e-5, "momentum": 0.9}
 
 
-def torch_uniform(seed: int | None = None) -> keras.initializers.Initializer:
+_SEEDS: ContextVar[random.Random | None] = ContextVar("seeds of initial weights", default=None)
+
+
+@contextmanager
+def weights_from(seed: int) -> Iterator[None]:
+    """Within, initial weights come from ``seed`` alone.
+
+    Keras takes the seeds of initializers from Python's own generator, which serves every thread of the process: on the
+    worker of a cluster, another thread may draw from it at any time.
+    """
+    token = _SEEDS.set(random.Random(seed))
+    try:
+        yield
+    finally:
+        _SEEDS.reset(token)
+
+
+def torch_uniform() -> keras.initializers.Initializer:
     """PyTorch's default for convolution and linear kernels: uniform in ±1/√fan_in (Kaiming, a = √5)."""
-    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=_next_seed())
 
 
 def torchvision_normal() -> keras.initializers.Initializer:
     """torchvision's choice for the convolutions of a ResNet: Kaiming normal, √(2/fan_out)."""
-    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=_next_seed())
 
 
 def torch_bias(fan_in: int) -> keras.initializers.Initializer:
     """PyTorch's default for biases: uniform in ±1/√fan_in."""
     bound = fan_in**-0.5
-    return keras.initializers.RandomUniform(-bound, bound)
+    return keras.initializers.RandomUniform(-bound, bound, seed=_next_seed())
+
+
+def _next_seed() -> int | None:
+    # As Keras draws one.
+    seeds = _SEEDS.get()
+    return seeds.randint(1, 10**9) if seeds else None
 
 
 def conv_bn(

@@ -55,8 +55,8 @@ def fit_fold(
     The model with the weights of the best epoch, and the progress with its history.
     """
     # Weights, and nothing else, come from this seed: batches have their own generator.
-    keras.utils.set_random_seed(int(np.random.SeedSequence([protocol.seed, fold]).generate_state(1)[0]))
-    model = build(protocol.model, protocol.precision)
+    seed = int(np.random.SeedSequence([protocol.seed, fold]).generate_state(1)[0])
+    model = build(protocol.model, protocol.precision, seed)
     if start is not None:
         start_from_imagenet(model, start)
     optimizer: keras.optimizers.Optimizer = TorchAdam(protocol.learning_rate)

@@ -1,5 +1,6 @@
 """Names and shapes of parameters are an interface: docs/weights.md tells them, and they stay."""
 
+import random
 import re
 from pathlib import Path
 
@@ -35,6 +36,19 @@ def test_names_and_shapes_are_the_documented_ones(name):
 def test_every_model_has_its_name():
     assert (*NETWORKS, RANDOM_FOREST) == MODELS
     assert {name: build(name).name for name in NETWORKS} == {name: name.replace("-", "_") for name in NETWORKS}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_initial_weights_come_from_the_seed_alone(name):
+    """Whatever other threads of the process draw from the generator that Keras uses."""
+
+    def weights(drawn, seed):
+        random.seed(drawn)
+        return np.concatenate([weight.ravel() for weight in build(name, seed=seed).get_weights()])
+
+    first = weights(1, 7)
+    np.testing.assert_array_equal(weights(2, 7), first)
+    assert (weights(1, 8) != first).mean() > 0.9
 
 
 def test_the_summary_reads_like_table_1():
