@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from omi_keras.models.fast_form import F4, fast_form
+from omi_keras.models.memory import keep_freed_memory
 from omi_keras.signal.model_input import model_input
 
 # On a CPU, what flows between the layers for 32 ECGs stays in its cache: a third faster than 128 at a time.
@@ -54,6 +55,7 @@ def _compiled(model: keras.Model) -> Callable[[np.ndarray], Any]:
     if model not in _COMPILED:
         import tensorflow as tf
 
+        keep_freed_memory()
         # Shares the weights, and does not keep the model alive.
         twin = fast_form(model, F4)
         # Keras itself would refuse XLA where TensorFlow is told to be deterministic, which these operators are.

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import platform
 from pathlib import Path
 
 from omi_keras.models.catalogue import Precision
-
-# glibc's names for mallopt, from malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-_NEVER = 2**31 - 1
+from omi_keras.models.memory import keep_freed_memory
 
 
 def prepare_process(threads: int = 0) -> None:
@@ -20,7 +15,7 @@ def prepare_process(threads: int = 0) -> None:
     _be_deterministic()
     if threads:
         _use_threads(threads)
-    _keep_freed_memory()
+    keep_freed_memory()
 
 
 def available_cores() -> int:
@@ -72,15 +67,3 @@ def _be_deterministic() -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-
-
-def _keep_freed_memory() -> None:
-    """Do not give freed memory back to the kernel between steps.
-
-    TensorFlow frees and asks again for the same hundreds of megabytes at every step. By default glibc maps them
-    anew each time and the kernel clears every page: half of the time of a step of 18 ECGs on two cores.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
