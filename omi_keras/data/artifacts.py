@@ -113,6 +113,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
+def remove_half_written(folder: Path) -> None:
+    """Remove what a process that was killed in :func:`write_bytes` left; no other may be writing there."""
+    for path in folder.glob(".*.*"):
+        path.unlink()
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON with stable order and plain numbers; NaN becomes null."""
     text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)

@@ -1,8 +1,8 @@
 """Balanced batches of training ECGs, anew in each epoch (paper section II.B).
 
 The sampler is NumPy and gives row numbers, the same for every backend. The rows are read from the memory-mapped beats
-when their step begins: 0.3 ms for 18 ECGs, less than it costs to hand them over from a thread of ``tf.data``, which
-also takes a core from the step. Batches keep their own size: batch normalisation sees ECGs only, no padding.
+when their step begins: 0.3 ms for 18 ECGs, less than it costs to hand them over from a thread of ``tf.data``. Batches
+keep their own size: batch normalisation sees ECGs only, no padding.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from omi_keras.models.fast_form import F4, fast_form
 from omi_keras.models.memory import keep_freed_memory
 from omi_keras.signal.model_input import model_input
 
-# On a CPU, what flows between the layers for 32 ECGs stays in its cache: a third faster than 128 at a time.
+# On a CPU, what flows between the layers for 32 ECGs stays in its cache: ECG-SMART-NET is a sixth faster than with 128.
 BATCH_SIZE = 32
 # 20 MB of beats at a time, whatever the size of the memory map behind them.
 CHUNK = 16 * BATCH_SIZE

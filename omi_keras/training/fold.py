@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omi_keras.data.artifacts import write_json
+from omi_keras.data.artifacts import remove_half_written, write_json
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import rotation
 from omi_keras.evaluation.metrics import best_f1_threshold, operating_point_metrics, ranking_metrics
@@ -78,8 +78,7 @@ def train_fold(cohort: Cohort, job: Job, protocol: Protocol, callbacks: dict[str
     partial = partial_folder(job.run, job.fold)
     partial.mkdir(exist_ok=True)
     with _alone(partial, job):
-        for half_written in partial.glob(".*"):  # by a process that was killed
-            half_written.unlink()
+        remove_half_written(partial)
         _train(cohort, partial, protocol, job, parts, callbacks)
         partial.rename(fold_folder(job.run, job.fold))
 

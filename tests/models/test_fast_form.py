@@ -32,6 +32,18 @@ def test_the_sums_of_a_convolution(kernel, rows, time, channels, filters, bias, 
     np.testing.assert_allclose(found, expected, atol=2e-6 * max(1, np.abs(expected).max()))
 
 
+def test_16_bits_keep_to_the_gentler_filtering():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = conv_model((1, 3), 2, 12, 8, 4, False)
+    finally:
+        keras.config.set_dtype_policy(before)
+    x = np.random.default_rng(0).standard_normal((2, 2, 12, 8)).astype(np.float32)
+    f2, f4 = (np.asarray(keras.ops.cast(fast_form(model, form)(x), "float32")) for form in (F2, F4))
+    np.testing.assert_array_equal(f4, f2)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     pool=st.sampled_from([(1, 2), (1, 4), (1, 3), (3, 3)]),
