@@ -1,1 +1,0 @@
-"""The commands, by what they work on. Heavy imports stay inside them: TensorFlow takes seconds, --help must not."""
