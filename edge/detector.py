@@ -12,10 +12,10 @@ import numpy as np
 from edge.device_beat import check_beat
 from edge.parity import BundleError, Network, load
 from edge.stream import RollingWindow, check_samples
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.median_beat import median_beat
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import Record
+from omi_keras.beats.median_beat import median_beat
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.readers import read_record
+from omi_keras.recordings.record import Record
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP
-from omi_keras.signal.quality import FLAT_MV, MAX_FLAT_LEADS, MAX_TYPICAL_MV, MIN_TYPICAL_MV
-from omi_keras.signal.record import LEADS
+from omi_keras.beats.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP
+from omi_keras.beats.quality import FLAT_MV, MAX_FLAT_LEADS, MAX_TYPICAL_MV, MIN_TYPICAL_MV
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS
 
 R_IN_WINDOW = 300 - CROP_START
 # The QRS complex is the steepest part of a beat, and R lies inside it, within so many samples.

@@ -17,14 +17,14 @@ from edge.graph import SAMPLES
 from edge.limits import LIMITS
 from edge.parity import SIGNATURE, BundleError, Network, compare, exceeded, fitted, load
 from edge.signature import sign
+from omi_keras.beats.median_beat import R_SAMPLE
+from omi_keras.beats.model_input import CROP_START
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import FEWEST_FOLDS, assign_folds, most_folds
+from omi_keras.model import INPUT_CONTRACT, Model
 from omi_keras.models.catalogue import NETWORKS
-from omi_keras.models.folder import INPUT_CONTRACT, ModelFolder
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.median_beat import R_SAMPLE
-from omi_keras.signal.model_input import CROP_START
+from omi_keras.recordings.errors import InputError
 
 CALIBRATION_BEATS = 256
 PARITY_BEATS = 128
@@ -34,7 +34,7 @@ class ParityError(RuntimeError):
     """The converted model is not close enough to the trained one."""
 
 
-def gate_rows(model: ModelFolder, dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
+def gate_rows(model: Model, dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
     """Rows of ``dataset`` that calibrate (``training``) and that are judged (``validation``, ``test``).
 
     A model that was trained here calibrates on its training folds. What an imported one was trained on is not known:
@@ -68,7 +68,7 @@ def gate_rows(model: ModelFolder, dataset: Dataset, seed: int) -> dict[str, np.n
 
 
 def export_bundle(
-    model: ModelFolder,
+    model: Model,
     dataset: Dataset,
     out: Path,
     *,
@@ -178,7 +178,7 @@ def _input_contract(samples: int) -> dict[str, Any]:
     }
 
 
-def check_bundle(bundle: Path, model: ModelFolder, dataset: Dataset) -> dict[str, Any]:
+def check_bundle(bundle: Path, model: Model, dataset: Dataset) -> dict[str, Any]:
     """The gate again, anywhere: a bundle against its trained model on the model's validation and test folds.
 
     Returns

@@ -6,7 +6,7 @@ import json
 import math
 from pathlib import Path
 
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 # flips is a fraction of decisions at the threshold; the others are :func:`edge.parity.compare`'s.
 LIMITS: dict[str, dict[str, float]] = {

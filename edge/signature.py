@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 FILE = "manifest.sig"
 SIZE = 64

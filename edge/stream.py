@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.record import LEADS, SAMPLING_RATE
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 
 WINDOW = 10 * SAMPLING_RATE
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256
+from omi_keras.model import write_model_info
 from omi_keras.models.catalogue import build
-from omi_keras.models.folder import write_model_info
-from omi_keras.models.torch_checkpoint import read_checkpoint
-from omi_keras.models.torch_weights import load_torch_parameters
-from omi_keras.signal.errors import InputError
+from omi_keras.models.weights.torch_checkpoint import read_checkpoint
+from omi_keras.models.weights.torch_weights import load_torch_parameters
+from omi_keras.recordings.errors import InputError
 
 
 def import_torch(
@@ -22,7 +22,7 @@ def import_torch(
     Parameters
     ----------
     checkpoint
-        As :func:`omi_keras.models.torch_checkpoint.read_checkpoint` reads it.
+        As :func:`omi_keras.models.weights.torch_checkpoint.read_checkpoint` reads it.
     name
         Which network the parameters belong to.
     threshold

@@ -22,8 +22,8 @@ import pandas as pd
 from omi_keras.data.artifacts import read_json, sha256, versions, write_json
 from omi_keras.models.backend import load_backend
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.record import LEADS, SAMPLING_RATE
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 
 if TYPE_CHECKING:
     import keras
@@ -53,7 +53,7 @@ INPUT_CONTRACT: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class ModelFolder:
+class Model:
     """A trained model and what belongs to it; ``folds`` is None when it was trained elsewhere."""
 
     path: Path
@@ -74,7 +74,7 @@ class ModelFolder:
     def probability(self, beats: np.ndarray) -> np.ndarray:
         """P(OMI) of median beats (n, 12, 600) in mV, (n,) float64."""
         if self.info["model"] == RANDOM_FOREST:
-            from omi_keras.signal.features import beat_features
+            from omi_keras.measures.features import beat_features
 
             return self.model.probability(beat_features(beats))
         from omi_keras.models.inference import omi_probability, predict_logits
@@ -121,7 +121,7 @@ def write_model_info(folder: Path, info: dict[str, Any]) -> None:
     )
 
 
-def load_model_folder(path: Path) -> ModelFolder:
+def load_model(path: Path) -> Model:
     """Open a model folder.
 
     Raises
@@ -141,7 +141,7 @@ def load_model_folder(path: Path) -> ModelFolder:
         read_json(path / "model.json", "a model folder", FORMAT_VERSION, TRAINED_FIELDS)
         kinds = {"ecg_id": str, "patient_id": str, "fold": int}
         folds = pd.read_csv(path / "folds.csv", dtype=kinds, keep_default_na=False)
-    return ModelFolder(path, _load(name, path / weights_name(name)), info, folds)
+    return Model(path, _load(name, path / weights_name(name)), info, folds)
 
 
 def _load(name: str, path: Path) -> keras.Model | RandomForest:

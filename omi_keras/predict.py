@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.detector import Detection, Detector
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 
 def open_detector(path: Path, public_key: Path | None = None) -> Callable[[Path], Detection]:
@@ -29,11 +29,11 @@ def open_detector(path: Path, public_key: Path | None = None) -> Callable[[Path]
 def _model_detector(path: Path) -> Callable[[Path], Detection]:
     import time
 
-    from omi_keras.models.folder import load_model_folder
-    from omi_keras.signal.median_beat import median_beat
-    from omi_keras.signal.readers import read_record
+    from omi_keras.beats.median_beat import median_beat
+    from omi_keras.model import load_model
+    from omi_keras.recordings.readers import read_record
 
-    folder = load_model_folder(path)
+    folder = load_model(path)
 
     def detect(file: Path) -> Detection:
         start = time.perf_counter()

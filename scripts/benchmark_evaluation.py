@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from omi_keras.beats.median_beat import MedianBeat
 from omi_keras.data.artifacts import write_json
 from omi_keras.data.dataset import DatasetWriter
 from omi_keras.data.folds import assign_folds
 from omi_keras.evaluation.metrics import best_f1_threshold, operating_point_metrics, ranking_metrics
-from omi_keras.signal.median_beat import MedianBeat
 
 
 def fabricate_run(

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
-from omi_keras.signal.features import FEATURES, beat_features
-from omi_keras.signal.median_beat import median_beat
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import Record
+from omi_keras.beats.median_beat import median_beat
+from omi_keras.measures.features import FEATURES, beat_features
+from omi_keras.recordings.readers import read_record
+from omi_keras.recordings.record import Record
 from omi_keras.simulate.cohort import simulate_cohort
 
 COHORT = 10_893

@@ -21,14 +21,14 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
+from omi_keras.cli.terminal import progress
 from omi_keras.data.dataset import Dataset, load_dataset
 from omi_keras.data.folds import FOLDS
 from omi_keras.data.prepare import prepare_cohort
+from omi_keras.measures.features import FEATURES, beat_features
+from omi_keras.measures.stemi import stemi_criteria
 from omi_keras.models.catalogue import RANDOM_FOREST
-from omi_keras.signal.features import FEATURES, beat_features
-from omi_keras.signal.stemi import stemi_criteria
 from omi_keras.simulate.cohort import simulate_cohort
-from omi_keras.terminal import progress
 from omi_keras.training.cross_validation import cross_validate
 from omi_keras.training.protocol import Protocol
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omi_keras.evaluation.ecg_paper import recording_figure
+from omi_keras.drawing.ecg_paper import recording_figure
 from omi_keras.simulate.cohort import SimulatedECG, plan_cohort, simulate_ecg
 
 DOTS_PER_INCH = 127  # 5 per mm of paper

@@ -16,11 +16,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.features import FEATURES, beat_features
-from omi_keras.signal.median_beat import median_beat
-from omi_keras.signal.readers import find_record, read_record
-from omi_keras.signal.record import LEADS, Record
+from omi_keras.beats.median_beat import median_beat
+from omi_keras.measures.features import FEATURES, beat_features
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.readers import find_record, read_record
+from omi_keras.recordings.record import LEADS, Record
 from omi_keras.simulate.cohort import plan_cohort, simulate_ecg
 from omi_keras.simulate.ecg import draw_patient
 

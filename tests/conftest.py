@@ -13,6 +13,7 @@ import pytest
 from helpers import run_cli
 from once import once
 
+pytest_plugins = ["ecg_fixtures"]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -32,8 +33,8 @@ def easy_dataset(tmp_path_factory) -> Path:
     """
     from dataclasses import replace
 
+    from omi_keras.beats.median_beat import median_beat
     from omi_keras.data.dataset import DatasetWriter
-    from omi_keras.signal.median_beat import median_beat
     from omi_keras.simulate.cohort import simulate_cohort
 
     def make(folder: Path) -> None:

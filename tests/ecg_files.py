@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import Record
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.readers import read_record
+from omi_keras.recordings.record import Record
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omi_keras.signal.record import LEADS, Record
+from omi_keras.recordings.record import LEADS, Record
 
 # P, Q, R, S, T: centre in s from R, width in s, height in mV.
 NORMAL = (
@@ -105,7 +105,7 @@ def _write_wfdb() -> Callable[..., Path]:
 @pytest.fixture(name="recordings", scope="session")
 def _recordings() -> Path:
     """The folder of real recordings that lies beside the checkout."""
-    folder = Path(__file__).resolve().parents[3] / "shared" / "ecg"
+    folder = Path(__file__).resolve().parents[2] / "shared" / "ecg"
     if not (folder / "labels.csv").is_file():
         pytest.skip("the real recordings (shared/ecg beside the checkout) are not here")
     return folder

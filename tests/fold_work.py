@@ -3,7 +3,7 @@
 import os
 import time
 
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 
 def do(job, **callbacks):

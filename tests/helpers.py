@@ -17,7 +17,7 @@ def run_cli(*arguments: object) -> Result:
 def random_state(name: str, seed: int) -> dict[str, np.ndarray]:
     """A full PyTorch state dict of random values for a network, well scaled: ``{parameter: array}``."""
     from omi_keras.models.catalogue import build
-    from omi_keras.models.torch_weights import to_torch, torch_names
+    from omi_keras.models.weights.torch_weights import to_torch, torch_names
 
     rng = np.random.default_rng(seed)
     state = {}

@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from omi_keras.signal.median import median
-from omi_keras.signal.r_peaks import QRS_RATE
+from omi_keras.beats.median import median
+from omi_keras.beats.r_peaks import QRS_RATE
 
 # Beats are compared on ±80 ms around the middle of the QRS and may slide by ±40 ms, then by ±12 ms more.
 HALF = int(0.08 * QRS_RATE)
@@ -105,7 +105,7 @@ def align(leads: np.ndarray, peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     Parameters
     ----------
     leads
-        (12, samples) weighted QRS-band leads of :class:`omi_keras.signal.r_peaks.Detection`.
+        (12, samples) weighted QRS-band leads of :class:`omi_keras.beats.r_peaks.Detection`.
     peaks
         (beats,) sample numbers.
 

@@ -1,4 +1,4 @@
-"""Zero-phase filters: baseline, low-pass, mains notch, resampling. Nothing here shifts a wave in time.
+"""Zero-phase filters: baseline, low-pass, mains notch. Nothing here shifts a wave in time.
 
 The band filter works on the cosine transform (DCT-II) of the signal. Multiplying its coefficients by a real
 gain is exactly a zero-phase filter over the signal reflected at both ends, in two fast transforms instead of
@@ -7,14 +7,12 @@ a forward and a backward recursion.
 
 from __future__ import annotations
 
-from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
 from scipy import fft
-from scipy.signal import resample_poly
 
-from omi_keras.signal.record import SAMPLING_RATE
+from omi_keras.recordings.record import SAMPLING_RATE
 
 LOW_HZ = 0.05
 HIGH_HZ = 150.0
@@ -181,34 +179,3 @@ def bandpass(
     spectrum = cosine_spectrum(np.atleast_2d(x))
     mains = mains_in_spectrum(spectrum, rate=rate) if notch else None
     return filtered(spectrum, low, high, rate=rate, mains=mains).reshape(x.shape)
-
-
-def resample(signal: np.ndarray, rate: float, new_rate: float = SAMPLING_RATE) -> np.ndarray:
-    """Change the sampling rate with a zero-phase polyphase FIR low-pass.
-
-    Parameters
-    ----------
-    signal
-        (..., samples). Not changed.
-    rate, new_rate
-        Samples per second, before and after.
-
-    Returns
-    -------
-    numpy.ndarray
-        (..., ceil(samples * new_rate / rate)) float64; sample 0 stays at time 0.
-    """
-    # A denominator of 1000 is 0.5 ms in 10 s at worst; exact for 100, 250, 257, 360, 1000 Hz.
-    ratio = Fraction(new_rate / rate).limit_denominator(1000)
-    if ratio == 1:
-        return np.array(signal, dtype=np.float64)
-    x = np.asarray(signal, dtype=np.float64)
-    # An interpolating FIR passes a constant with a ripple of 1e-4: much on an electrode offset of 300 mV. So
-    # level and drift go around it, and "line" continues the rest at both ends, where zeros would ring.
-    t = np.arange(x.shape[-1], dtype=np.float64)
-    t -= t.mean()
-    level = x.mean(axis=-1, keepdims=True)
-    slope = (x @ t / max(float(t @ t), 1e-12))[..., None]
-    up, down = ratio.numerator, ratio.denominator
-    y = resample_poly(x - level - slope * t, up, down, axis=-1, window=("kaiser", 7.0), padtype="line")
-    return y + level + slope * (t[0] + np.arange(y.shape[-1]) * (down / up))

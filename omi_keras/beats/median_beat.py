@@ -8,16 +8,16 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import uniform_filter1d
 
-from omi_keras.signal.beat_groups import NO_REPRODUCIBLE, align, main_group, rank_in_place
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.filters import HIGH_HZ, LOW_HZ, cosine_spectrum, filtered, mains_in_spectrum
-from omi_keras.signal.median import median
-from omi_keras.signal.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP
-from omi_keras.signal.natural_spline import natural_spline
-from omi_keras.signal.pacing import is_paced
-from omi_keras.signal.quality import check_length, check_record
-from omi_keras.signal.r_peaks import detect_r_peaks
-from omi_keras.signal.record import LEADS, SAMPLING_RATE, Record
+from omi_keras.beats.beat_groups import NO_REPRODUCIBLE, align, main_group, rank_in_place
+from omi_keras.beats.filters import HIGH_HZ, LOW_HZ, cosine_spectrum, filtered, mains_in_spectrum
+from omi_keras.beats.median import median
+from omi_keras.beats.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP
+from omi_keras.beats.natural_spline import natural_spline
+from omi_keras.beats.pacing import is_paced
+from omi_keras.beats.quality import check_length, check_record
+from omi_keras.beats.r_peaks import detect_r_peaks
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS, SAMPLING_RATE, Record
 
 R_SAMPLE = 300
 MAX_SAMPLES = 10 * SAMPLING_RATE
@@ -56,7 +56,7 @@ class MedianBeat:
     noise_uv
         (12,) float64: standard deviation of the kept beats about the median (robust), microvolts.
     flags
-        The record's flags, those of :func:`omi_keras.signal.quality.check_record`, and ``few_beats`` (fewer than 5
+        The record's flags, those of :func:`omi_keras.beats.quality.check_record`, and ``few_beats`` (fewer than 5
         kept), ``excluded_beats`` (over 30 % left out), ``paced`` (a spike before most beats), ``mains:50`` /
         ``mains:60`` (removed), ``noisy:<lead>``, ``implausible_rate_or_width``. Sorted.
     """
@@ -89,7 +89,7 @@ def median_beat(record: Record) -> MedianBeat:
     Raises
     ------
     InputError
-        When :func:`omi_keras.signal.quality.check_record` refuses the signal, when fewer than three beats are
+        When :func:`omi_keras.beats.quality.check_record` refuses the signal, when fewer than three beats are
         usable, or when no beat shape repeats.
     """
     name = record.ecg_id

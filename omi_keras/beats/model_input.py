@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS
 
 BEAT_SAMPLES = 600
 CROP_START = 150

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from omi_keras.signal.median import median
-from omi_keras.signal.record import SAMPLING_RATE
+from omi_keras.beats.median import median
+from omi_keras.recordings.record import SAMPLING_RATE
 
 # Where a spike stands before the middle of its QRS complex, samples: up to 300 ms (atrial), not in the QRS itself.
 FIRST, LAST = int(0.30 * SAMPLING_RATE), int(0.04 * SAMPLING_RATE)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.filters import band_gain, cosine_spectrum, filtered
-from omi_keras.signal.median import median
-from omi_keras.signal.record import LEADS, SAMPLING_RATE
+from omi_keras.beats.filters import band_gain, cosine_spectrum, filtered
+from omi_keras.beats.median import median
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 
 MIN_SECONDS = 5.0
 # Peak to peak of the middle lead in 1 s. QRS complexes are 0.5 to 5 mV; outside of these the unit is wrong.
@@ -31,11 +31,11 @@ def check_record(signal: np.ndarray, name: str, spectrum: np.ndarray | None = No
     Parameters
     ----------
     signal
-        (12, samples) millivolts, 500 Hz, leads in the order of :data:`omi_keras.signal.record.LEADS`.
+        (12, samples) millivolts, 500 Hz, leads in the order of :data:`omi_keras.recordings.record.LEADS`.
     name
         What to call the recording in messages.
     spectrum
-        The signal's :func:`omi_keras.signal.filters.cosine_spectrum`, where the caller has it.
+        The signal's :func:`omi_keras.beats.filters.cosine_spectrum`, where the caller has it.
 
     Returns
     -------

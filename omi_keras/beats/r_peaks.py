@@ -9,9 +9,9 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
 
-from omi_keras.signal.filters import filtered
-from omi_keras.signal.median import median
-from omi_keras.signal.record import SAMPLING_RATE
+from omi_keras.beats.filters import filtered
+from omi_keras.beats.median import median
+from omi_keras.recordings.record import SAMPLING_RATE
 
 # QRS complexes live here; P and T waves lie below, muscle noise above. Hz.
 QRS_LOW_HZ, QRS_HIGH_HZ = 8.0, 40.0
@@ -63,7 +63,7 @@ def detect_r_peaks(spectrum: np.ndarray) -> Detection:
     Parameters
     ----------
     spectrum
-        (12, samples) as :func:`omi_keras.signal.filters.cosine_spectrum` makes it, 500 Hz, mV.
+        (12, samples) as :func:`omi_keras.beats.filters.cosine_spectrum` makes it, 500 Hz, mV.
 
     Returns
     -------

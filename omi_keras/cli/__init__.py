@@ -7,8 +7,8 @@ import os
 import click
 
 from omi_keras import __version__
-from omi_keras.commands import data, device, evidence, learn, train
-from omi_keras.terminal import Commands, accept_any_terminal
+from omi_keras.cli import data, device, evidence, learn, train
+from omi_keras.cli.terminal import Commands, accept_any_terminal
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

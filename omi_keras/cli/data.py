@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from omi_keras.commands.options import FOLDER, force_option, json_option, out_argument, seed_option
-from omi_keras.terminal import INTERRUPTED, fail, progress, result, watched
+from omi_keras.cli.options import FOLDER, force_option, json_option, out_argument, seed_option
+from omi_keras.cli.terminal import INTERRUPTED, fail, progress, result, watched
 
 
 @click.command()

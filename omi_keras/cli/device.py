@@ -7,16 +7,9 @@ from typing import Any
 
 import click
 
-from omi_keras.commands.options import FOLDER, force_option, json_option, out_argument, seed_option
-from omi_keras.signal.errors import InputError
-from omi_keras.terminal import (
-    BAD_INPUT,
-    CHECK_FAILED,
-    fail,
-    parity_text,
-    progress,
-    result,
-)
+from omi_keras.cli.options import FOLDER, force_option, json_option, out_argument, seed_option
+from omi_keras.cli.terminal import BAD_INPUT, CHECK_FAILED, fail, parity_text, progress, result
+from omi_keras.recordings.errors import InputError
 
 verify_option = click.option(
     "--verify",
@@ -78,8 +71,8 @@ def export_tflite(
     """
     from omi_keras.data.artifacts import refuse_existing
     from omi_keras.data.dataset import load_dataset
+    from omi_keras.model import load_model
     from omi_keras.models.backend import load_backend
-    from omi_keras.models.folder import load_model_folder
 
     refuse_existing(out, "manifest.json", force)
     from edge.limits import tightened
@@ -97,7 +90,7 @@ def export_tflite(
         else:
             click.echo(f"{quantize}: {'; '.join(failures)}", err=True)
 
-    folder = load_model_folder(model)
+    folder = load_model(model)
     options = {"quantization": quantize, "samples": int(samples), "limits": gate, "private_key": key}
     options |= {"seed": seed, "force": force, "refused": more_in_float}
     try:
@@ -155,9 +148,9 @@ def check_parity(
         load_backend()
         from edge.export import check_bundle
         from omi_keras.data.dataset import load_dataset
-        from omi_keras.models.folder import load_model_folder
+        from omi_keras.model import load_model
 
-        found["gate"] = check_bundle(bundle, load_model_folder(model), load_dataset(dataset))
+        found["gate"] = check_bundle(bundle, load_model(model), load_dataset(dataset))
         found["failures"] += found["gate"]["failures"]
         found["passed"] = not found["failures"]
         seen["validation_and_test"] = found["gate"]

@@ -8,7 +8,7 @@ from types import TracebackType
 
 import click
 
-from omi_keras.terminal import CtrlC
+from omi_keras.cli.terminal import CtrlC
 
 WIDTH = 20
 CLEAR_LINE = "\r\x1b[2K"

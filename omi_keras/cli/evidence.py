@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from omi_keras.commands.options import FOLDER, force_option, json_option, out_argument, seed_option
-from omi_keras.terminal import CHECK_FAILED, fail, progress, result
+from omi_keras.cli.options import FOLDER, force_option, json_option, out_argument, seed_option
+from omi_keras.cli.terminal import CHECK_FAILED, fail, progress, result
 
 
 @click.command()
@@ -84,11 +84,11 @@ def saliency(
     from omi_keras.data.dataset import load_dataset
 
     data = load_dataset(dataset)
-    from omi_keras.models.folder import load_model_folder
+    from omi_keras.model import load_model
 
-    folder = load_model_folder(model)
+    folder = load_model(model)
     with quiet_stderr():
-        from omi_keras.saliency.folder import write_saliency
+        from omi_keras.saliency.write import write_saliency
 
     with progress("saliency") as tick, progress("randomised layers") as sanity_tick:
         found = write_saliency(

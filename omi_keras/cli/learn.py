@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from omi_keras.commands.options import FOLDER, force_option, json_option, out_argument
+from omi_keras.cli.options import FOLDER, force_option, json_option, out_argument
+from omi_keras.cli.terminal import finite, result
 from omi_keras.models.catalogue import NETWORKS
-from omi_keras.terminal import finite, result
 
 
 @click.command()
@@ -60,7 +60,7 @@ def import_torch(checkpoint: Path, out: Path, model: str, threshold: float, forc
 
     refuse_existing(out, "model.json", force)
     load_backend()
-    from omi_keras.models.import_torch import import_torch as convert
+    from omi_keras.import_torch import import_torch as convert
 
     info = convert(checkpoint, out, model, threshold=threshold, force=force)
     result(

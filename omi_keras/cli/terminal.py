@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 BAD_INPUT, CHECK_FAILED, INTERRUPTED = 2, 1, 130
 # Which extra brings a missing package; what is not here comes with train.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from omi_keras.commands.display import Display
-from omi_keras.commands.options import FOLDER, force_option, json_option, out_argument, seed_option
+from omi_keras.cli.display import Display
+from omi_keras.cli.options import FOLDER, force_option, json_option, out_argument, seed_option
+from omi_keras.cli.terminal import CHECK_FAILED, INTERRUPTED, fail, finite, fold_list, number_list, result
 from omi_keras.models.catalogue import MODELS, NETWORKS, RANDOM_FOREST
-from omi_keras.signal.errors import InputError
-from omi_keras.terminal import CHECK_FAILED, INTERRUPTED, fail, finite, fold_list, number_list, result
+from omi_keras.recordings.errors import InputError
 
 if TYPE_CHECKING:
     from omi_keras.data.dataset import Dataset
@@ -218,7 +218,7 @@ def _prepare(
         load_backend()
         checksum = None
         if weights:
-            from omi_keras.models.imagenet import weights_file
+            from omi_keras.models.weights.imagenet import weights_file
 
             checksum = sha256(weights_file(weights))
         started = _started(run) if options["resume"] else {}

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 PACKAGES = (
     "omi-keras",

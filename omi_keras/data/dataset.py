@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 
 from omi_keras.data.artifacts import read_json, sha256, versions, write_json
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.record import LEADS, SAMPLING_RATE
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 
 if TYPE_CHECKING:
-    from omi_keras.signal.median_beat import MedianBeat
+    from omi_keras.beats.median_beat import MedianBeat
 
 FORMAT_VERSION = 1
 BEAT_SHAPE = (12, 600)

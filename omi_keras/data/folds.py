@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 FOLDS = 10
 FEWEST_FOLDS = 3  # one to test, one to validate, one to train

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 UNKNOWN = {"", "nan", "na", "n/a", "none", "unknown", "?"}
 SEXES = {"f": "female", "female": "female", "w": "female", "m": "male", "male": "male"}

@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from omi_keras.beats.median_beat import median_beat
 from omi_keras.data.artifacts import new_folder, put_in_place, read_json, refuse_existing, remove, sha256, write_json
 from omi_keras.data.dataset import BEAT_COLUMNS, COLUMNS, DatasetWriter
 from omi_keras.data.labels import MOST_ERRORS, read_labels
-from omi_keras.data.recordings import locate, read_beat
+from omi_keras.data.read_beats import locate, read_beat
 from omi_keras.data.workers import delayed, workers
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.median_beat import median_beat
+from omi_keras.recordings.errors import InputError
 from omi_keras.simulate.cohort import SimulatedECG
 from omi_keras.simulate.truth import TRUE_BEATS, TRUTH_COLUMNS, TrueBeats, truth_row
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.median_beat import MedianBeat, median_beat
-from omi_keras.signal.readers import find_record, read_record
+from omi_keras.beats.median_beat import MedianBeat, median_beat
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.readers import find_record, read_record
 
 
 def read_beat(records: Path, record: str) -> tuple[MedianBeat, str] | InputError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 __all__ = ["dask_client", "delayed", "workers"]
 

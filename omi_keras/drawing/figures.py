@@ -16,10 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from omi_keras.evaluation.ecg_paper import median_beat_figure
+from omi_keras.drawing.curves import FIGURE5, history_panel, recall_panel, roc_panel
+from omi_keras.drawing.ecg_paper import median_beat_figure
 from omi_keras.evaluation.metrics import checked_threshold
-from omi_keras.evaluation.panels import FIGURE5, history_panel, recall_panel, roc_panel
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 __all__ = ["figure5", "figure6", "history_figures", "median_beat_figure", "save_figure", "single", "with_title"]
 

@@ -7,14 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from omi_keras.evaluation.metrics import (
-    OPERATING_POINT_METRICS,
-    checked_threshold,
-    confusion_rates,
-    validated,
-)
+from omi_keras.evaluation.metrics import OPERATING_POINT_METRICS, checked_threshold, confusion_rates, validated
 from omi_keras.evaluation.ranking import Ranking
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 #: Ends of the 95 % percentile interval.
 PERCENTILES = (2.5, 97.5)

@@ -11,7 +11,7 @@ import pandas as pd
 from omi_keras.evaluation.delong import Z_95
 from omi_keras.evaluation.metrics import validated
 from omi_keras.evaluation.ranking import ratio
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 #: Threshold probabilities of decision curves: 1 % to 60 %. Beyond, nobody would wait for more evidence of OMI.
 DECISION_THRESHOLDS = np.arange(1, 61) / 100

@@ -13,7 +13,7 @@ from omi_keras.evaluation.bootstrap import fold_resamples, interval
 from omi_keras.evaluation.calibration import brier_score
 from omi_keras.evaluation.delong import PairedFold, paired_delong
 from omi_keras.evaluation.metrics import ranking_metrics
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 INTERVAL_METRICS = ("auc", "ap", "brier")
 INTERVALS_COLUMNS = (

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from omi_keras.evaluation.bootstrap import patient_numbers
 from omi_keras.evaluation.metrics import validated
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 # 97.5th percentile of the normal distribution.
 Z_95 = 1.959963984540054

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omi_keras.evaluation.ranking import Ranking, ratio
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 #: Weight of AUC in the score (paper II.B, Equation 1); AP weighs ``1 - ALPHA``.
 ALPHA = 2 / 3

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from omi_keras.drawing.svg import svg
 from omi_keras.evaluation import page
 from omi_keras.evaluation.decisions import RATES
 from omi_keras.evaluation.page import Cell, Markup, count, number
 from omi_keras.evaluation.subgroups import METRICS
-from omi_keras.evaluation.svg import svg
 
 _TABLE4 = (("val_auc", "Val AUC"), ("val_ap", "Val AP"), ("test_auc", "Test AUC"), ("test_ap", "Test AP"))
 _TABLE5 = {

@@ -10,7 +10,7 @@ import pandas as pd
 
 from omi_keras.evaluation.bootstrap import patient_bootstrap
 from omi_keras.evaluation.metrics import OPERATING_POINT_METRICS, checked_threshold, operating_point_metrics
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 # (column prefix, part of metrics.json, metric, heading), in the order of Table 4.
 _TABLE4 = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from omi_keras.signal.record import SAMPLING_RATE
+from omi_keras.recordings.record import SAMPLING_RATE
 
 # Between two samples.
 MS = 1000.0 / SAMPLING_RATE

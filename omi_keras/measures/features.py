@@ -13,14 +13,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from omi_keras.signal.beat_arrays import MS
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.fiducials import INDEPENDENT, Fiducials, delineate
-from omi_keras.signal.heart_axes import frontal_axis, principal_components, spatial_angle, wrapped
-from omi_keras.signal.lead_groups import GROUPED, group_measures
-from omi_keras.signal.lead_measures import PER_LEAD, lead_measures, t_onset
-from omi_keras.signal.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP, FLAT_SD
-from omi_keras.signal.record import LEADS
+from omi_keras.beats.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP, FLAT_SD
+from omi_keras.measures.beat_arrays import MS
+from omi_keras.measures.fiducials import INDEPENDENT, Fiducials, delineate
+from omi_keras.measures.heart_axes import frontal_axis, principal_components, spatial_angle, wrapped
+from omi_keras.measures.lead_groups import GROUPED, group_measures
+from omi_keras.measures.lead_measures import PER_LEAD, lead_measures, t_onset
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS
 
 # Beats measured at a time: what bounds the memory, at about 40 MB.
 CHUNK = 128
@@ -47,7 +47,7 @@ def beat_features(beats: ArrayLike) -> np.ndarray:
     ----------
     beats
         (n, 12, 600) median beats, mV, 500 Hz, R at sample 300, PR segment at zero, leads in the order of
-        :data:`omi_keras.signal.record.LEADS`; may be memory-mapped. Not changed.
+        :data:`omi_keras.recordings.record.LEADS`; may be memory-mapped. Not changed.
 
     Returns
     -------

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
-from omi_keras.signal.beat_arrays import at, between, samples
-from omi_keras.signal.median_beat import R_SAMPLE
-from omi_keras.signal.record import LEADS
+from omi_keras.beats.median_beat import R_SAMPLE
+from omi_keras.measures.beat_arrays import at, between, samples
+from omi_keras.recordings.record import LEADS
 
 # III, aVR, aVL and aVF say nothing that I and II do not.
 INDEPENDENT = tuple(LEADS.index(lead) for lead in ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from omi_keras.signal.beat_arrays import between, ratio
-from omi_keras.signal.fiducials import INDEPENDENT
-from omi_keras.signal.record import LEADS
+from omi_keras.measures.beat_arrays import between, ratio
+from omi_keras.measures.fiducials import INDEPENDENT
+from omi_keras.recordings.record import LEADS
 
 # X to the left, Y to the feet, Z to the back from I, II, V1..V6. Kors, van Herpen, Sittig, van Bemmel:
 # Reconstruction of the Frank vectorcardiogram from standard electrocardiographic leads. Eur Heart J

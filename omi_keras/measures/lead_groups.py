@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.record import LEADS
 
 TERRITORIES = {
     "anterior": ("V1", "V2", "V3", "V4"),

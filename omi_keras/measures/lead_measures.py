@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from omi_keras.signal.beat_arrays import MS, at, between, ratio, samples
-from omi_keras.signal.fiducials import Fiducials
-from omi_keras.signal.qrs_waves import R_PRIME, Q, R, S, qrs_waves
+from omi_keras.measures.beat_arrays import MS, at, between, ratio, samples
+from omi_keras.measures.fiducials import Fiducials
+from omi_keras.measures.qrs_waves import R_PRIME, Q, R, S, qrs_waves
 
 # In each lead; Q and S amplitudes, depressed ST levels and inverted T waves are negative.
 PER_LEAD: tuple[str, ...] = (

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omi_keras.signal.beat_arrays import MS, between
-from omi_keras.signal.fiducials import QRS_REACH
-from omi_keras.signal.median_beat import R_SAMPLE
+from omi_keras.beats.median_beat import R_SAMPLE
+from omi_keras.measures.beat_arrays import MS, between
+from omi_keras.measures.fiducials import QRS_REACH
 
 # A wave must leave the baseline by this share of its own lead's QRS complex, and of the beat's largest one, which
 # tells how strong the beat is against its noise.
@@ -52,7 +52,7 @@ def qrs_waves(beats: np.ndarray, onset: np.ndarray, j: np.ndarray) -> QrsWaves:
     beats
         (n, 12, 600) finite floats, mV, 500 Hz, R at sample 300, PR segment at zero. Not changed.
     onset, j
-        (n,) sample numbers from :func:`omi_keras.signal.fiducials.delineate`.
+        (n,) sample numbers from :func:`omi_keras.measures.fiducials.delineate`.
 
     Returns
     -------

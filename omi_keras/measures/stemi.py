@@ -15,12 +15,12 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.fiducials import delineate
-from omi_keras.signal.lead_groups import CONTIGUOUS
-from omi_keras.signal.lead_measures import lead_measures
-from omi_keras.signal.model_input import BEAT_SAMPLES
-from omi_keras.signal.record import LEADS
+from omi_keras.beats.model_input import BEAT_SAMPLES
+from omi_keras.measures.fiducials import delineate
+from omi_keras.measures.lead_groups import CONTIGUOUS
+from omi_keras.measures.lead_measures import lead_measures
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS
 
 LeftBundle = Literal["exclude", "read", "sgarbossa", "smith"]
 Hypertrophy = Literal["exclude", "read"]
@@ -62,7 +62,7 @@ def stemi_criteria(
     ----------
     beats
         (n, 12, 600) median beats, mV, 500 Hz, R at sample 300, leads in the order of
-        :data:`omi_keras.signal.record.LEADS`; may be memory-mapped. Not changed.
+        :data:`omi_keras.recordings.record.LEADS`; may be memory-mapped. Not changed.
     age
         (n,) years; NaN where unknown, which is read as 40 or older.
     sex

@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 import keras
 import numpy as np
 
-from omi_keras.models.fast_form import F4, fast_form
-from omi_keras.models.memory import keep_freed_memory
-from omi_keras.signal.model_input import model_input
+from omi_keras.beats.model_input import model_input
+from omi_keras.models.fast.fast_form import F4, fast_form
+from omi_keras.models.fast.memory import keep_freed_memory
 
 # On a CPU, what flows between the layers for 32 ECGs stays in its cache: ECG-SMART-NET is a sixth faster than with 128.
 BATCH_SIZE = 32

@@ -5,7 +5,7 @@ Three differences between the frameworks matter and are settled in this file. Pa
 epsilon and running average. Initial weights are PyTorch's defaults: uniform in ±1/√fan_in.
 
 A layer's name is its PyTorch module's name with ``.`` written ``_`` (``layer2_0_conv1`` is ``layer2.0.conv1``), so
-:mod:`omi_keras.models.torch_weights` needs no table.
+:mod:`omi_keras.models.weights.torch_weights` needs no table.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from omi_keras.data.artifacts import write_bytes
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.features import FEATURES
+from omi_keras.measures.features import FEATURES
+from omi_keras.recordings.errors import InputError
 
 # skops does not trust it, because its arrays are used unchecked; _is_sound checks them.
 _TREE = "sklearn.tree._tree.Tree"

@@ -31,7 +31,7 @@ def resnet18() -> keras.Model:
     """torchvision's ResNet-18 with one input channel and two classes, 11,171,266 trainable parameters.
 
     Input and output as :func:`temporal_resnet18`. The paper starts it from ImageNet weights with a new stem and
-    read-out (:func:`omi_keras.models.imagenet.start_from_imagenet`). Without them the residual blocks start as
+    read-out (:func:`omi_keras.models.weights.imagenet.start_from_imagenet`). Without them the residual blocks start as
     torchvision's (normal, √(2/fan_out)); stem and read-out, which are ours, have PyTorch's defaults.
     """
     beat = keras.Input((12, 400, 1), name="beat")

@@ -9,13 +9,13 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.filters import resample
-from omi_keras.signal.formats import aecg, arrays, csv, dicom, edf, matlab, muse, scp, sierra, wfdb, xml
-from omi_keras.signal.formats.beats import limb_leads
-from omi_keras.signal.formats.files import read_bytes
-from omi_keras.signal.formats.recording import DERIVABLE, Recording, check_length, printable
-from omi_keras.signal.record import LEADS, SAMPLING_RATE, Record, Sex
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats import aecg, arrays, csv, dicom, edf, matlab, muse, scp, sierra, wfdb, xml
+from omi_keras.recordings.formats.beats import limb_leads
+from omi_keras.recordings.formats.files import read_bytes
+from omi_keras.recordings.formats.recording import DERIVABLE, Recording, check_length, printable
+from omi_keras.recordings.record import LEADS, SAMPLING_RATE, Record, Sex
+from omi_keras.recordings.resampling import resample
 
 # What a record may be called on disk when it is named without its extension, likeliest first.
 SUFFIXES = (".hea", ".xml", ".dcm", ".scp", ".edf", ".bdf", ".npz", ".npy", ".csv", ".mat")
@@ -73,7 +73,7 @@ def read_record(
     Record
         With the flags ``derived_leads`` where limb leads were computed, ``checksum`` where the samples are not
         those that a checksum in the file was written for. Whether the signal is fit to be judged is decided where
-        it is judged, by :func:`omi_keras.signal.median_beat.median_beat`.
+        it is judged, by :func:`omi_keras.beats.median_beat.median_beat`.
 
     Raises
     ------

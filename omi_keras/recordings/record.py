@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 SAMPLING_RATE = 500

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from omi_keras.data.artifacts import new_folder, sha256, versions, write_bytes, write_json
-from omi_keras.evaluation.figures import save_figure
+from omi_keras.drawing.figures import save_figure
 from omi_keras.evaluation.tables import format_comparison, format_table4, format_table5
-from omi_keras.report.judged import RESAMPLES, Judged
+from omi_keras.report.findings import RESAMPLES, Findings
 from omi_keras.training.run import load_run
 
 FORMAT_VERSION = 1
@@ -56,7 +56,7 @@ def write_report(
     InputError
         When a run is bad, two runs share a model name, runs are of different datasets, or ``dataset`` is another one.
     """
-    judged = Judged([load_run(path) for path in paths], seed, dataset)
+    judged = Findings([load_run(path) for path in paths], seed, dataset)
     for done, part in enumerate(PARTS, start=1):
         getattr(judged, part)
         tick(done, len(PARTS) + 1)
@@ -99,7 +99,7 @@ def write_run_page(path: Path, dataset: Path | None = None, seed: int = 0) -> Pa
     InputError
         As :func:`write_report`.
     """
-    judged = Judged([load_run(path)], seed, dataset)
+    judged = Findings([load_run(path)], seed, dataset)
     page = path / "report.html"
     write_bytes(page, judged.html(f"Training of {judged.runs[0].model}").encode())
     return page

@@ -7,12 +7,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from omi_keras.evaluation.ecg_paper import LEADS, Sheet, ecg_sheet, lead_name
-from omi_keras.evaluation.figures import single, with_title
-from omi_keras.evaluation.panels import finish
+from omi_keras.beats.model_input import CROP_START
+from omi_keras.drawing.curves import finish
+from omi_keras.drawing.ecg_paper import LEADS, Sheet, ecg_sheet, lead_name
+from omi_keras.drawing.figures import single, with_title
 from omi_keras.saliency.contributions import WINDOW
 from omi_keras.saliency.sanity import DESTROYED_BELOW
-from omi_keras.signal.model_input import CROP_START
 
 COLOURS = LinearSegmentedColormap.from_list("saliency", ["#ffe500", "#ffb000", "#f2600c", "#c41200", "#6b0000"])
 # What the network does not see, before and after its window.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from omi_keras.beats.model_input import CROP_START
 from omi_keras.evaluation.bootstrap import interval, patient_draws, patient_numbers
-from omi_keras.signal.fiducials import delineate
-from omi_keras.signal.model_input import CROP_START
+from omi_keras.measures.fiducials import delineate
 from omi_keras.simulate.heart_vector import project
 from omi_keras.simulate.occlusion import TERRITORIES
 

@@ -21,16 +21,16 @@ import pandas as pd
 
 from omi_keras.data.artifacts import new_folder, versions, write_bytes, write_json
 from omi_keras.data.dataset import Dataset
-from omi_keras.evaluation.ecg_paper import LEADS
-from omi_keras.evaluation.figures import save_figure
+from omi_keras.drawing.ecg_paper import LEADS
+from omi_keras.drawing.figures import save_figure
+from omi_keras.model import Model
 from omi_keras.models.catalogue import RANDOM_FOREST
-from omi_keras.models.folder import ModelFolder
+from omi_keras.recordings.errors import InputError
 from omi_keras.saliency.contributions import aggregate, lead_contribution, windows
 from omi_keras.saliency.figures import saliency_figure, sanity_figure
 from omi_keras.saliency.maps import Method, inputs_of, saliency_maps
 from omi_keras.saliency.pointing import pointing_game
 from omi_keras.saliency.sanity import cascading_randomisation, destroyed
-from omi_keras.signal.errors import InputError
 
 FORMAT_VERSION = 1
 SANITY_ECGS = 16
@@ -38,7 +38,7 @@ Tick = Callable[[int, int], None]
 
 
 def write_saliency(
-    model: ModelFolder,
+    model: Model,
     dataset: Dataset,
     out: Path,
     *,
@@ -121,7 +121,7 @@ def write_saliency(
     return summary
 
 
-def _chosen(model: ModelFolder, dataset: Dataset, ecg_ids: tuple[str, ...]) -> tuple[np.ndarray, str]:
+def _chosen(model: Model, dataset: Dataset, ecg_ids: tuple[str, ...]) -> tuple[np.ndarray, str]:
     """Rows of the dataset, and in words what they are."""
     names = dataset.ecgs["ecg_id"]
     if ecg_ids:
@@ -142,7 +142,7 @@ def _chosen(model: ModelFolder, dataset: Dataset, ecg_ids: tuple[str, ...]) -> t
     return np.flatnonzero(omi), cases
 
 
-def _arrays(model: ModelFolder, facts: pd.DataFrame, beats: np.ndarray, maps: np.ndarray) -> dict[str, np.ndarray]:
+def _arrays(model: Model, facts: pd.DataFrame, beats: np.ndarray, maps: np.ndarray) -> dict[str, np.ndarray]:
     of_window = windows(maps)
     return {
         "ecg_id": facts["ecg_id"].to_numpy(str),

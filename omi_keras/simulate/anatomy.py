@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omi_keras.signal.record import Sex
+from omi_keras.recordings.record import Sex
 from omi_keras.simulate.heart_vector import DOWER, Beat, Wave, gaussian, plateau, rotation
 
 # J point of the reference heart, ms after the R peak (QRS of 89 ms from -40 to +49).

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from omi_keras.signal.record import SAMPLING_RATE, Record
+from omi_keras.recordings.record import SAMPLING_RATE, Record
 from omi_keras.simulate.anatomy import Anatomy, displaced, draw_anatomy, normal_beat, to_body
 from omi_keras.simulate.faults import draw_fault, exchanged
 from omi_keras.simulate.heart_vector import (

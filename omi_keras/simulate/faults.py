@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from omi_keras.signal.record import SAMPLING_RATE
+from omi_keras.recordings.record import SAMPLING_RATE
 from omi_keras.simulate.rhythm import STRIP_SAMPLES
 
 # Electrodes RA, LA, LL, V1 ... V6: the right leg only drives the amplifier.

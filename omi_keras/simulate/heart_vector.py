@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from omi_keras.signal.record import LEADS, SAMPLING_RATE
+from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 
 Part = Literal["P", "QRS", "STT"]
 
@@ -188,7 +188,7 @@ def project(vector: np.ndarray, lead_field: np.ndarray = DOWER) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        (..., 12, n) float64, mV, in the order of :data:`omi_keras.signal.record.LEADS`.
+        (..., 12, n) float64, mV, in the order of :data:`omi_keras.recordings.record.LEADS`.
     """
     return derive_leads(lead_field @ vector)
 
@@ -206,7 +206,7 @@ def derive_leads(independent: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        (..., 12, n) in the order of :data:`omi_keras.signal.record.LEADS`, same unit.
+        (..., 12, n) in the order of :data:`omi_keras.recordings.record.LEADS`, same unit.
     """
     return FROM_INDEPENDENT @ independent
 

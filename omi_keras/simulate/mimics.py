@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from omi_keras.signal.record import Sex
+from omi_keras.recordings.record import Sex
 from omi_keras.simulate.heart_vector import Beat, Wave, gaussian, plateau
 from omi_keras.simulate.occlusion import TERRITORIES, scattered
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.record import Sex
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import Sex
 from omi_keras.simulate.occlusion import ARTERIES, ARTERY_SHARES
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omi_keras.signal.record import SAMPLING_RATE
+from omi_keras.recordings.record import SAMPLING_RATE
 from omi_keras.simulate.faults import CHEST, electrode_off, exchanged, loose_contact
 from omi_keras.simulate.rhythm import PADDING, STRIP_SAMPLES
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.record import LEADS, SAMPLING_RATE
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 from omi_keras.simulate.ecg import SimulatedECG
 from omi_keras.simulate.recording import STEPS_PER_MV
 from omi_keras.simulate.truth import TRUTH_COLUMNS, TrueBeats, truth_row

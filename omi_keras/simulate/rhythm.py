@@ -6,16 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omi_keras.signal.record import SAMPLING_RATE
-from omi_keras.simulate.heart_vector import (
-    BEAT_TIMES,
-    R_IN_BEAT,
-    Beat,
-    Wave,
-    gaussian,
-    heart_vector,
-    stretched,
-)
+from omi_keras.recordings.record import SAMPLING_RATE
+from omi_keras.simulate.heart_vector import BEAT_TIMES, R_IN_BEAT, Beat, Wave, gaussian, heart_vector, stretched
 
 # Ten seconds are recorded; a second on each side is made too, so that no beat and no filter meets an edge.
 PADDING = SAMPLING_RATE

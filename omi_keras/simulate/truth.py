@@ -7,7 +7,7 @@ from types import TracebackType
 
 import numpy as np
 
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.record import LEADS
 from omi_keras.simulate.ecg import BEAT_SAMPLES, SimulatedECG
 
 TRUE_BEATS = "true_beats.npy"

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from omi_keras.data.artifacts import write_bytes
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 from omi_keras.training.schedule import Schedule
 
 

@@ -15,8 +15,8 @@ from omi_keras.data.artifacts import read_json, refuse_existing, remove, sha256,
 from omi_keras.data.dataset import Dataset, load_dataset
 from omi_keras.data.folds import assign_folds, check_both_classes
 from omi_keras.models.catalogue import RANDOM_FOREST, build
-from omi_keras.models.imagenet import read_imagenet_weights, start_from_imagenet, weights_file
-from omi_keras.signal.errors import InputError
+from omi_keras.models.weights.imagenet import read_imagenet_weights, start_from_imagenet, weights_file
+from omi_keras.recordings.errors import InputError
 from omi_keras.training.fold import Cohort, train_fold
 from omi_keras.training.jobs import Job, JobEpochDone, run_jobs
 from omi_keras.training.protocol import Protocol
@@ -177,7 +177,7 @@ def _load(dataset_path: Path, run: Path, imagenet_weights: Path | None, config_s
 
 def _features(dataset: Dataset, run: Path) -> np.ndarray:
     """Features of all median beats, computed once for all folds."""
-    from omi_keras.signal.features import beat_features
+    from omi_keras.measures.features import beat_features
 
     path = run / FEATURES_FILE
     if not path.exists():

@@ -11,9 +11,9 @@ import numpy as np
 from omi_keras.data.batches import epoch_batches
 from omi_keras.evaluation.metrics import ranking_metrics
 from omi_keras.models.catalogue import build
-from omi_keras.models.imagenet import start_from_imagenet
 from omi_keras.models.inference import cross_entropy, omi_probability, predict_logits
-from omi_keras.signal.errors import InputError
+from omi_keras.models.weights.imagenet import start_from_imagenet
+from omi_keras.recordings.errors import InputError
 from omi_keras.training.callbacks import Epoch, EpochDone, StepDone
 from omi_keras.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from omi_keras.training.optimizer import TorchAdam

@@ -16,7 +16,7 @@ from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import rotation
 from omi_keras.evaluation.metrics import best_f1_threshold, operating_point_metrics, ranking_metrics
 from omi_keras.models.catalogue import RANDOM_FOREST
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 from omi_keras.training.jobs import Job
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import FORMAT_VERSION, fold_folder, partial_folder, write_history, write_table

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from omi_keras.data.batches import read_batch
-from omi_keras.models.fast_form import fast_form
-from omi_keras.models.filled_batches import ignoring_filling, rows_that_count
+from omi_keras.models.fast.fast_form import fast_form
+from omi_keras.models.fast.filled_batches import ignoring_filling, rows_that_count
 from omi_keras.training.callbacks import Epoch, StepDone
 
 # JAX compiles every batch size anew: batches are filled up to a multiple of this, and what fills them counts nowhere.

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from omi_keras.data.workers import dask_client
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 from omi_keras.training.devices import Share, divide_machine
 from omi_keras.training.run import fold_folder, partial_folder
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from omi_keras.data.artifacts import read_json, write_bytes
 from omi_keras.models.catalogue import RANDOM_FOREST
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 FORMAT_VERSION = 1
 CONFIG_FIELDS = {"model": str, "simulated": bool, "n_folds": int, "dataset_sha256": dict}

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from omi_keras.models.catalogue import Precision
-from omi_keras.models.memory import keep_freed_memory
+from omi_keras.models.fast.memory import keep_freed_memory
 
 
 def prepare_process(threads: int = 0) -> None:

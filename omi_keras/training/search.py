@@ -10,7 +10,7 @@ import pandas as pd
 
 from omi_keras.data.artifacts import read_json, refuse_existing, remove, versions, write_json
 from omi_keras.data.dataset import Dataset
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 from omi_keras.training.cross_validation import Where, start_run, train_folds
 from omi_keras.training.jobs import Job
 from omi_keras.training.protocol import Protocol

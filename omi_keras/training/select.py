@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from omi_keras.data.artifacts import new_folder
 from omi_keras.data.folds import rotation
-from omi_keras.models.folder import weights_name, write_model_info
+from omi_keras.model import weights_name, write_model_info
 from omi_keras.training.run import load_run
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from omi_keras.data.batches import read_batch
-from omi_keras.models.fast_form import fast_form
-from omi_keras.models.short_images import without_padded_rows
+from omi_keras.models.fast.fast_form import fast_form
+from omi_keras.models.fast.short_images import without_padded_rows
 from omi_keras.training.callbacks import Epoch, StepDone
 
 # Compiled by XLA, a step of these takes half the time. The temporal networks' steps are bound by memory: no faster at

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omi_keras.signal.filters import bandpass, mains_frequency, resample
+from omi_keras.beats.filters import bandpass, mains_frequency
+from omi_keras.recordings.resampling import resample
 
 T = np.arange(5000) / 500.0
 

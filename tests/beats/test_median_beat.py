@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omi_keras.signal.beat_groups import rank_in_place
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.filters import cosine_spectrum
-from omi_keras.signal.median_beat import MedianBeat, median_beat
-from omi_keras.signal.model_input import model_input
-from omi_keras.signal.r_peaks import detect_r_peaks
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import LEADS, Record
+from omi_keras.beats.beat_groups import rank_in_place
+from omi_keras.beats.filters import cosine_spectrum
+from omi_keras.beats.median_beat import MedianBeat, median_beat
+from omi_keras.beats.model_input import model_input
+from omi_keras.beats.r_peaks import detect_r_peaks
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.readers import read_record
+from omi_keras.recordings.record import LEADS, Record
 
 Make = Callable[..., np.ndarray]
 Wrap = Callable[..., Record]

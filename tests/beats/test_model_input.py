@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.model_input import CROP_START, CROP_STOP, model_input
+from omi_keras.beats.model_input import CROP_START, CROP_STOP, model_input
+from omi_keras.recordings.errors import InputError
 
 
 def _beats(seed: int, *lead_shape: int) -> np.ndarray:

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
 
-from omi_keras.signal.median import median
-from omi_keras.signal.natural_spline import natural_spline
+from omi_keras.beats.median import median
+from omi_keras.beats.natural_spline import natural_spline
 
 
 @given(steps=st.lists(st.integers(1, 900), min_size=1, max_size=30), seed=st.integers(0, 9))

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from omi_keras.signal.filters import bandpass
-from omi_keras.signal.median_beat import median_beat
-from omi_keras.signal.pacing import is_paced
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import Record
+from omi_keras.beats.filters import bandpass
+from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.pacing import is_paced
+from omi_keras.recordings.readers import read_record
+from omi_keras.recordings.record import Record
 from omi_keras.simulate.cohort import simulate_cohort
 
 AXIS = np.array([0.5, 1, 0.5, -0.75, 0, 0.75, 0.2, 0.4, 0.6, 0.8, 0.7, 0.6])

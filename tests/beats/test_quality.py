@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.quality import check_record, limb_lead_error_uv
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import LEADS
+from omi_keras.beats.quality import check_record, limb_lead_error_uv
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.readers import read_record
+from omi_keras.recordings.record import LEADS
 
 Make = Callable[..., np.ndarray]
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from omi_keras.commands.display import Display
+from omi_keras.cli.display import Display
 
 
 @pytest.mark.parametrize("tell", [lambda display: display.step(1, 2), lambda display: display.epoch("fold 0", {})])

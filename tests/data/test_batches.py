@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from omi_keras.beats.model_input import model_input
 from omi_keras.data.batches import epoch_batches, read_batch
-from omi_keras.signal.model_input import model_input
 
 
 def labels(n, prevalence, seed=0):

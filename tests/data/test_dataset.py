@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from omi_keras.beats.median_beat import MedianBeat
 from omi_keras.data.artifacts import sha256, write_json
 from omi_keras.data.dataset import DatasetWriter, load_dataset
 from omi_keras.data.prepare import prepare_cohort, prepare_records
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.median_beat import MedianBeat
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.readers import read_record
+from omi_keras.recordings.record import LEADS
 from omi_keras.simulate.cohort import simulate_cohort
 from omi_keras.simulate.records import write_records
 

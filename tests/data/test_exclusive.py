@@ -7,7 +7,7 @@ import pytest
 
 from omi_keras.data import exclusive
 from omi_keras.data.exclusive import move_to_new_name, only_one
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 
 @pytest.fixture(params=["call", "fallback"])

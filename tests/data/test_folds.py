@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omi_keras.data.folds import assign_folds, check_both_classes, most_folds, rotation
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 
 @st.composite

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from omi_keras.data.labels import read_labels
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 GOOD = "record,patient_id,omi,age,sex\nr1,001,0,60,F\nr2,002,1,,male\nr3,002,0,55.5,unknown\n"
 

@@ -12,7 +12,7 @@ import pytest
 from omi_keras.data import prepare as module
 from omi_keras.data.dataset import FILES
 from omi_keras.data.prepare import PROGRESS, prepare_records
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 from omi_keras.simulate.cohort import simulate_cohort
 from omi_keras.simulate.records import write_records
 

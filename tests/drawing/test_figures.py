@@ -14,8 +14,8 @@ import pytest
 from matplotlib.collections import LineCollection
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from omi_keras.evaluation.figures import figure5, figure6, median_beat_figure, save_figure
-from omi_keras.signal.errors import InputError
+from omi_keras.drawing.figures import figure5, figure6, median_beat_figure, save_figure
+from omi_keras.recordings.errors import InputError
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -259,5 +259,5 @@ def test_only_png():
 
 
 def test_pyplot_is_never_imported():
-    code = "import sys, omi_keras.evaluation.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, omi_keras.drawing.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omi_keras.evaluation.ecg_paper import recording_figure
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.record import LEADS
+from omi_keras.drawing.ecg_paper import recording_figure
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS
 
 MM = 25.4
 

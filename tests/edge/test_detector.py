@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from edge import Detector
-from omi_keras.models.folder import load_model_folder
+from omi_keras.beats.median_beat import median_beat
+from omi_keras.model import load_model
 from omi_keras.models.inference import omi_probability, predict_logits
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.median_beat import median_beat
-from omi_keras.signal.record import Record
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import Record
 from omi_keras.simulate.cohort import simulate_cohort
 from omi_keras.simulate.records import write_records
 
@@ -28,7 +28,7 @@ def ecgs():
 
 
 def test_as_the_trained_model_says(detector, model_folder, ecgs):
-    folder = load_model_folder(model_folder)
+    folder = load_model(model_folder)
     beats = np.stack([median_beat(record).beat for record in ecgs])
     expected = omi_probability(predict_logits(folder.model, beats))
     found = [detector.detect(record) for record in ecgs]

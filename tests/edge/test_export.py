@@ -11,8 +11,8 @@ from edge import export
 from edge.limits import LIMITS, tightened
 from edge.parity import verify
 from omi_keras.data.dataset import load_dataset
-from omi_keras.models.folder import load_model_folder
-from omi_keras.signal.errors import InputError
+from omi_keras.model import load_model
+from omi_keras.recordings.errors import InputError
 
 
 def test_manifest(int8_bundle, model_folder):
@@ -23,7 +23,7 @@ def test_manifest(int8_bundle, model_folder):
     assert manifest["input"]["unit"] == "mV"
     assert manifest["input"]["r_sample"] == 300
     assert manifest["input"]["leads"][3] == "aVR"
-    assert manifest["threshold"] == load_model_folder(model_folder).threshold
+    assert manifest["threshold"] == load_model(model_folder).threshold
     seen = manifest["parity"]["validation_and_test"]
     for name, limit in manifest["limits"].items():
         assert seen[name] <= limit

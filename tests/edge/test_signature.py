@@ -10,7 +10,7 @@ from helpers import run_cli
 from edge import Detector
 from edge.parity import verify
 from edge.signature import check_signature, read_private_key, read_public_key, sign
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 # The seed of RFC 8032, section 7.1, test 1, as a PKCS #8 file, like those of  openssl genpkey -algorithm ed25519.
 PRIVATE = """-----BEGIN PRIVATE KEY-----

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from edge import Detector
 from edge.stream import RollingWindow
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.record import Record
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import Record
 from omi_keras.simulate.cohort import simulate_cohort
 
 

@@ -11,7 +11,7 @@ from omi_keras.evaluation import bootstrap
 from omi_keras.evaluation.bootstrap import patient_bootstrap
 from omi_keras.evaluation.metrics import OPERATING_POINT_METRICS, operating_point_metrics
 from omi_keras.evaluation.ranking import Ranking
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 
 def cohort(ecgs=120, patients=50, prevalence=0.2, seed=3):

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss
 
 from omi_keras.evaluation.calibration import DECISION_THRESHOLDS, brier_score, calibration_curve, net_benefit
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 
 def cohort(n=500, seed=0):

@@ -17,7 +17,7 @@ from omi_keras.evaluation.comparison import (
     intervals,
 )
 from omi_keras.evaluation.delong import PairedFold, paired_delong
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 
 def fold(number, strength, seed=0, ecgs=80):

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from omi_keras.evaluation.delong import PairedFold, auc_variance, paired_delong
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 # Albumin, total protein, K-G score, benefit from surgery: 43 complete patients of DeLong, DeLong and Clarke-Pearson
 # (1988), as printed in SAS/STAT's example "Comparing Receiver Operating Characteristic Curves" of PROC LOGISTIC.

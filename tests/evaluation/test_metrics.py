@@ -15,7 +15,7 @@ from omi_keras.evaluation.metrics import (
     score,
     threshold_counts,
 )
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 
 def slow_auc(omi, probability):

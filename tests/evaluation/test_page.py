@@ -10,11 +10,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from omi_keras.drawing.curves import roc_panel
+from omi_keras.drawing.figures import single
+from omi_keras.drawing.svg import svg
 from omi_keras.evaluation import page
-from omi_keras.evaluation.figures import single
 from omi_keras.evaluation.page import Cell, Markup, count, number
-from omi_keras.evaluation.panels import roc_panel
-from omi_keras.evaluation.svg import svg
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 

@@ -11,7 +11,7 @@ import pytest
 from omi_keras.evaluation.bootstrap import patient_bootstrap
 from omi_keras.evaluation.metrics import operating_point_metrics
 from omi_keras.evaluation.tables import format_table4, format_table5, table4, table5
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 TABLE4_COLUMNS = [
     "model",

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omi_keras.signal import features as module
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.features import FEATURES, beat_features
-from omi_keras.signal.fiducials import delineate
-from omi_keras.signal.heart_axes import KORS, wrapped
-from omi_keras.signal.lead_groups import GROUPED
-from omi_keras.signal.lead_measures import PER_LEAD
-from omi_keras.signal.median_beat import median_beat
-from omi_keras.signal.record import LEADS
+from omi_keras.beats.median_beat import median_beat
+from omi_keras.measures import features as module
+from omi_keras.measures.features import FEATURES, beat_features
+from omi_keras.measures.fiducials import delineate
+from omi_keras.measures.heart_axes import KORS, wrapped
+from omi_keras.measures.lead_groups import GROUPED
+from omi_keras.measures.lead_measures import PER_LEAD
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS
 from omi_keras.simulate.cohort import SimulatedECG, simulate_cohort
 
 T = np.arange(600.0)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.median_beat import median_beat
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import LEADS
-from omi_keras.signal.stemi import limits_mv, stemi_criteria
+from omi_keras.beats.median_beat import median_beat
+from omi_keras.measures.stemi import limits_mv, stemi_criteria
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.readers import read_record
+from omi_keras.recordings.record import LEADS
 
 T = np.arange(600.0)
 NAN = float("nan")

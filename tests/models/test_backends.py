@@ -11,7 +11,7 @@ import pytest
 from helpers import random_state
 
 from omi_keras.models.catalogue import NETWORKS, build
-from omi_keras.models.torch_weights import load_torch_parameters
+from omi_keras.models.weights.torch_weights import load_torch_parameters
 from omi_keras.training.optimizer import TorchAdam
 
 pytestmark = pytest.mark.skipif(
@@ -23,7 +23,7 @@ import sys
 import keras
 import numpy as np
 from omi_keras.models.catalogue import NETWORKS, build
-from omi_keras.models.torch_weights import load_torch_parameters
+from omi_keras.models.weights.torch_weights import load_torch_parameters
 from omi_keras.training.optimizer import TorchAdam
 
 assert keras.backend.backend() == "jax"

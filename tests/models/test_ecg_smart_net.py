@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from omi_keras.models.ecg_smart_net import ecg_smart_net
-from omi_keras.models.torch_weights import load_torch_parameters
-from omi_keras.signal.errors import InputError
+from omi_keras.models.weights.torch_weights import load_torch_parameters
+from omi_keras.recordings.errors import InputError
 
 
 @pytest.fixture(scope="module")

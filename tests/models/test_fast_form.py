@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omi_keras.models.fast_form import F2, F4, fast_form
+from omi_keras.models.fast.fast_form import F2, F4, fast_form
 
 
 def conv_model(kernel: tuple[int, int], rows: int, time: int, channels: int, filters: int, bias: bool) -> keras.Model:

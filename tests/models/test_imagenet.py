@@ -6,9 +6,9 @@ import pytest
 from helpers import random_state, run_cli
 
 from omi_keras.models.catalogue import build
-from omi_keras.models.imagenet import REPLACED, read_imagenet_weights, start_from_imagenet
-from omi_keras.models.torch_weights import to_torch, torch_names
-from omi_keras.signal.errors import InputError
+from omi_keras.models.weights.imagenet import REPLACED, read_imagenet_weights, start_from_imagenet
+from omi_keras.models.weights.torch_weights import to_torch, torch_names
+from omi_keras.recordings.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_all_but_the_stem_and_the_read_out_is_taken(file, state):
 def test_a_run_starts_from_them_and_says_so(file, easy_dataset, tmp_path, state):
     import json
 
-    from omi_keras.models.folder import load_weights
+    from omi_keras.model import load_weights
 
     run = tmp_path / "run"
     options = ("--folds", 0, "--n-folds", 5, "--epochs", 1, "--batch-size", 16, "--learning-rate", 1e-9)

@@ -8,9 +8,9 @@ from helpers import random_state, run_cli
 
 from edge.export import gate_rows
 from omi_keras.data.dataset import load_dataset
+from omi_keras.model import load_model
 from omi_keras.models.catalogue import NETWORKS
-from omi_keras.models.folder import load_model_folder
-from omi_keras.models.torch_weights import to_torch, torch_names
+from omi_keras.models.weights.torch_weights import to_torch, torch_names
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_safetensors_need_no_torch(safetensors, tmp_path, monkeypatch):
     )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["trainable_parameters"] == 135_378
-    folder = load_model_folder(tmp_path / "model")
+    folder = load_model(tmp_path / "model")
     assert folder.threshold == 0.25
     assert folder.folds is None
     for key, variable in torch_names(folder.model).items():
@@ -43,7 +43,7 @@ def test_safetensors_need_no_torch(safetensors, tmp_path, monkeypatch):
 def test_half_precision_is_widened(safetensors, tmp_path):
     state = {key: value.astype(np.float16) for key, value in random_state("mayo-alvd", 1).items()}
     assert run_cli("import-torch", safetensors(state), tmp_path / "model", "--model", "mayo-alvd").exit_code == 0
-    kernel = load_model_folder(tmp_path / "model").model.get_layer("fc1").kernel
+    kernel = load_model(tmp_path / "model").model.get_layer("fc1").kernel
     np.testing.assert_array_equal(np.asarray(kernel), state["fc1.weight"].T.astype(np.float32))
 
 
@@ -116,7 +116,7 @@ def test_an_imported_network_becomes_a_bundle(safetensors, easy_dataset, tmp_pat
         run_cli("import-torch", safetensors(random_state("mayo-alvd", 1)), model, "--model", "mayo-alvd").exit_code == 0
     )
     dataset = load_dataset(easy_dataset)
-    rows = gate_rows(load_model_folder(model), dataset, seed=0)
+    rows = gate_rows(load_model(model), dataset, seed=0)
     patients = {part: set(dataset.ecgs["patient_id"].iloc[found]) for part, found in rows.items()}
     assert not patients["training"] & (patients["validation"] | patients["test"])
     assert sum(len(found) for found in rows.values()) == len(dataset.ecgs)

@@ -10,7 +10,7 @@ from helpers import random_state
 
 from omi_keras.models.catalogue import NETWORKS, build
 from omi_keras.models.inference import BATCH_SIZE, input_logits, predict_logits
-from omi_keras.models.torch_weights import load_torch_parameters
+from omi_keras.models.weights.torch_weights import load_torch_parameters
 
 
 @pytest.fixture(scope="module")

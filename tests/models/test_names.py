@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from omi_keras.models.catalogue import MODELS, NETWORKS, RANDOM_FOREST, build
-from omi_keras.models.torch_weights import to_torch, torch_names
+from omi_keras.models.weights.torch_weights import to_torch, torch_names
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "docs" / "weights.md"
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")

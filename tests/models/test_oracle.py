@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from omi_keras.models.catalogue import NETWORKS, build
-from omi_keras.models.torch_weights import load_torch_parameters
+from omi_keras.models.weights.torch_weights import load_torch_parameters
 from omi_keras.training.optimizer import TorchAdam
 
 PARAMETERS = {"ecg-smart-net": 6_991_682, "temporal-resnet18": 3_844_930, "resnet18": 11_171_266, "mayo-alvd": 135_378}

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from helpers import random_state, run_cli
 
-from omi_keras.commands.display import Display
+from omi_keras.cli.display import Display
+from omi_keras.model import load_weights
 from omi_keras.models.catalogue import NETWORKS, build
-from omi_keras.models.folder import load_weights
-from omi_keras.models.torch_weights import load_torch_parameters
+from omi_keras.models.weights.torch_weights import load_torch_parameters
 from omi_keras.training.optimizer import TorchAdam
 
 

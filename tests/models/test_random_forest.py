@@ -10,10 +10,10 @@ from helpers import run_cli
 from skops.io import dump
 
 from omi_keras.data.dataset import load_dataset
-from omi_keras.models.folder import load_model_folder
+from omi_keras.measures.features import FEATURES, beat_features
+from omi_keras.model import load_model
 from omi_keras.models.random_forest import RandomForest, grow_forest, load_forest, save_forest
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.features import FEATURES, beat_features
+from omi_keras.recordings.errors import InputError
 from omi_keras.training import forest as candidates
 from omi_keras.training.run import HISTORY_COLUMNS, load_run
 
@@ -133,7 +133,7 @@ def test_it_is_judged_beside_a_network_selected_and_asked(run, trained_run, easy
     assert {row["model"] for row in json.loads(done.stdout)["table4"]} == {"random-forest", "ecg-smart-net"}
     model = tmp_path / "model"
     assert run_cli("select", run, model).exit_code == 0
-    dataset, folder = load_dataset(easy_dataset), load_model_folder(model)
+    dataset, folder = load_dataset(easy_dataset), load_model(model)
     kept = load_run(run).best("validation").split("test").set_index("ecg_id")["probability"]
     found = dict(zip(dataset.ecgs["ecg_id"], folder.probability(dataset.beats), strict=True))
     assert [found[ecg_id] for ecg_id in kept.index] == pytest.approx(kept.to_numpy())

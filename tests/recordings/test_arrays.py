@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import scipy.io
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.readers import read_record
+from omi_keras.recordings.record import LEADS
 
 ASSUMED = ("assumed_leads", "assumed_rate", "assumed_units")
 

@@ -72,9 +72,9 @@ SAYS = {
 }
 READ_ALL = """
 import json, pathlib, re, signal, sys, time
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.median_beat import median_beat
-from omi_keras.signal.readers import read_record
+from omi_keras.recordings.errors import InputError
+from omi_keras.beats.median_beat import median_beat
+from omi_keras.recordings.readers import read_record
 for path in json.load(sys.stdin):
     signal.alarm(5)
     start = time.perf_counter()
@@ -173,8 +173,8 @@ def test_what_cannot_be_stored(tmp_path: Path) -> None:
 
 
 def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from omi_keras.signal.errors import InputError
-    from omi_keras.signal.formats import files
+    from omi_keras.recordings.errors import InputError
+    from omi_keras.recordings.formats import files
 
     path = tmp_path / "a.edf"
     path.write_bytes(b"0       " * 100)

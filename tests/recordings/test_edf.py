@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ecg_files import read, refused
 
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.record import LEADS
 
 
 @pytest.fixture(name="adu")

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.readers import read_record
+from omi_keras.recordings.record import LEADS
 
 Make = Callable[..., np.ndarray]
 Write = Callable[..., Path]

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omi_keras.signal.formats.wfdb import read_signals
-from omi_keras.signal.formats.wfdb_header import read_header
-from omi_keras.signal.quality import limb_lead_error_uv
-from omi_keras.signal.readers import read_record
+from omi_keras.beats.quality import limb_lead_error_uv
+from omi_keras.recordings.formats.wfdb import read_signals
+from omi_keras.recordings.formats.wfdb_header import read_header
+from omi_keras.recordings.readers import read_record
 
 
 def _rows(recordings: Path) -> list[dict[str, str]]:

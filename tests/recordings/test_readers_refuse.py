@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.readers import read_record
+from omi_keras.recordings.record import LEADS
 
 Make = Callable[..., np.ndarray]
 Write = Callable[..., Path]

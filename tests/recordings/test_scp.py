@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ecg_files import read, refused
 
-from omi_keras.signal.formats import huffman
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.formats import huffman
+from omi_keras.recordings.record import LEADS
 
 
 @pytest.fixture(name="adu")

@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("defusedxml")
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.median_beat import median_beat
-from omi_keras.signal.readers import read_record
+from omi_keras.beats.median_beat import median_beat
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.readers import read_record
 
 CALIBRATION = 5264
 

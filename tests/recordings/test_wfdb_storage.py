@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omi_keras.signal.formats.wfdb import read_signals
-from omi_keras.signal.formats.wfdb_header import BYTES_PER_SAMPLE, read_header
-from omi_keras.signal.readers import read_record
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.formats.wfdb import read_signals
+from omi_keras.recordings.formats.wfdb_header import BYTES_PER_SAMPLE, read_header
+from omi_keras.recordings.readers import read_record
+from omi_keras.recordings.record import LEADS
 
 
 @pytest.mark.parametrize("storage", sorted(BYTES_PER_SAMPLE, key=int))

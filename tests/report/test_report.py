@@ -13,12 +13,12 @@ from benchmark_evaluation import fabricate_run
 from helpers import run_cli
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from omi_keras.beats.median_beat import MedianBeat
 from omi_keras.data.dataset import DatasetWriter, load_dataset
 from omi_keras.evaluation.comparison import holm
+from omi_keras.measures.stemi import stemi_criteria
 from omi_keras.report import write_run_page
-from omi_keras.report.judged import Judged
-from omi_keras.signal.median_beat import MedianBeat
-from omi_keras.signal.stemi import stemi_criteria
+from omi_keras.report.findings import Findings
 from omi_keras.training.run import load_run
 
 SIZE = {"ecgs": 600, "patients": 400, "prevalence": 0.2, "n_folds": 4}
@@ -31,7 +31,7 @@ def evaluate(*arguments):
 
 
 def judge(*runs, dataset=None):
-    return Judged([load_run(run) for run in runs], seed=0, dataset=dataset)
+    return Findings([load_run(run) for run in runs], seed=0, dataset=dataset)
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def test_same_seed_same_report(runs, report, tmp_path):
     for path in report.rglob("*"):
         if path.is_file():
             assert (tmp_path / "again" / path.relative_to(report)).read_bytes() == path.read_bytes(), path.name
-    other = Judged([load_run(run) for run in runs], seed=1).tables["table5"]
+    other = Findings([load_run(run) for run in runs], seed=1).tables["table5"]
     assert other.to_csv(index=False) != (report / "table5.csv").read_text()
 
 

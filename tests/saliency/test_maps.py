@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 
 from omi_keras.models.catalogue import NETWORKS, build
-from omi_keras.models.torch_weights import load_torch_parameters
+from omi_keras.models.weights.torch_weights import load_torch_parameters
+from omi_keras.recordings.errors import InputError
 from omi_keras.saliency import maps as maps_module
 from omi_keras.saliency.contributions import lead_contribution
 from omi_keras.saliency.maps import BATCH_SIZE, map_function, saliency_maps
-from omi_keras.signal.errors import InputError
 
 # As in tests/models/test_oracle.py: fraction of the map's maximum that 99.9 % of the values are within.
 SALIENCY = {"ecg-smart-net": 0.01, "temporal-resnet18": 0.01, "resnet18": 0.01, "mayo-alvd": 1e-5}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from omi_keras.beats.median_beat import median_beat
+from omi_keras.measures.fiducials import delineate
+from omi_keras.recordings.record import LEADS
 from omi_keras.saliency.pointing import COLUMNS, injured_leads, pointing_game
-from omi_keras.signal.fiducials import delineate
-from omi_keras.signal.median_beat import median_beat
-from omi_keras.signal.record import LEADS
 from omi_keras.simulate.cohort import simulate_cohort
 
 

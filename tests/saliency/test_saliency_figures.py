@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 
+from omi_keras.recordings.record import LEADS
 from omi_keras.saliency.figures import COLOURS, saliency_figure, sanity_figure
-from omi_keras.signal.record import LEADS
 
 
 def drawn(windows=None, contribution=None, simulated=True):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS
 from omi_keras.simulate.cohort import PlannedECG, SimulatedECG, plan_cohort, simulate_cohort, simulate_ecg
 from omi_keras.simulate.ecg import draw_patient
 from omi_keras.simulate.occlusion import ARTERIES

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.record import LEADS
 from omi_keras.simulate.faults import (
     ELECTRODES,
     LOOSE,

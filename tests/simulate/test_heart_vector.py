@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.record import LEADS
 from omi_keras.simulate.anatomy import draw_anatomy, normal_beat, to_body
 from omi_keras.simulate.heart_vector import (
     BEAT_TIMES,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.record import LEADS
 from omi_keras.simulate.anatomy import draw_anatomy, normal_beat
 from omi_keras.simulate.heart_vector import Beat, heart_vector, project
 from omi_keras.simulate.mimics import CONDITIONS, direction_of_qrs, draw_mimic, with_mimic

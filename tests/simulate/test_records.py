@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from helpers import run_cli
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.record import LEADS
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS
 from omi_keras.simulate.cohort import SimulatedECG, simulate_cohort
 from omi_keras.simulate.records import LABEL_COLUMNS, write_records
 

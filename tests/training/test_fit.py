@@ -7,8 +7,8 @@ import pytest
 from omi_keras.data.batches import epoch_batches
 from omi_keras.data.dataset import load_dataset
 from omi_keras.models.catalogue import build
+from omi_keras.models.fast.short_images import without_padded_rows
 from omi_keras.models.inference import cross_entropy, input_logits, omi_probability, predict_logits
-from omi_keras.models.short_images import without_padded_rows
 from omi_keras.training import fit
 from omi_keras.training.fit import fit_fold
 from omi_keras.training.optimizer import TorchAdam

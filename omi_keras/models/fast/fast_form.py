@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from omi_keras.models.short_images import KERNEL, short_conv
+from omi_keras.models.fast.short_images import KERNEL, short_conv
 
 WIDTH = 3  # of the kernel
 

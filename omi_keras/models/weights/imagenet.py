@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omi_keras.models.torch_checkpoint import read_checkpoint
-from omi_keras.signal.errors import InputError
+from omi_keras.models.weights.torch_checkpoint import read_checkpoint
+from omi_keras.recordings.errors import InputError
 
 if TYPE_CHECKING:
     import keras
@@ -68,7 +68,7 @@ def start_from_imagenet(model: keras.Model, parameters: Mapping[str, np.ndarray]
     InputError
         When the parameters are not those of a ResNet-18; all that do not fit are listed.
     """
-    from omi_keras.models.torch_weights import load_torch_parameters, to_torch, torch_names
+    from omi_keras.models.weights.torch_weights import load_torch_parameters, to_torch, torch_names
 
     own = {name: to_torch(np.asarray(torch_names(model)[name])) for name in REPLACED}
     load_torch_parameters(model, {**parameters, **own})
@@ -78,7 +78,7 @@ def _keras_hub(file: Path) -> dict[str, np.ndarray]:
     """KerasHub's names (``stack1_block0_0_conv``) → torchvision's (``layer2.0.downsample.0``)."""
     import keras_hub
 
-    from omi_keras.models.torch_weights import to_torch
+    from omi_keras.models.weights.torch_weights import to_torch
 
     # Built here from numbers and not from the preset's config.json, which can name any class.
     backbone = keras_hub.models.ResNetBackbone(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 # Where training scripts put the state dict in what they save, and what wrappers put before its names.
 _NESTED = ("state_dict", "model_state_dict", "model")

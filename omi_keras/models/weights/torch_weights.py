@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 # PyTorch's parameter of a module → Keras' variable of the layer of the same name.
 _BATCH_NORM = {

@@ -6,9 +6,9 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.formats.beats import device_beat
-from omi_keras.signal.formats.recording import (
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats.beats import device_beat
+from omi_keras.recordings.formats.recording import (
     INDEPENDENT,
     Recording,
     check_gain,
@@ -20,8 +20,8 @@ from omi_keras.signal.formats.recording import (
     printable,
     to_millivolts,
 )
-from omi_keras.signal.formats.xml import integers, number, require
-from omi_keras.signal.record import DeviceBeat
+from omi_keras.recordings.formats.xml import integers, number, require
+from omi_keras.recordings.record import DeviceBeat
 
 ROOT = "AnnotatedECG"
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}

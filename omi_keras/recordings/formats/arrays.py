@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.formats.declared import FIELDS, declared, recording
-from omi_keras.signal.formats.files import MAX_BYTES
-from omi_keras.signal.formats.recording import Recording, printable
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats.declared import FIELDS, declared, recording
+from omi_keras.recordings.formats.files import MAX_BYTES
+from omi_keras.recordings.formats.recording import Recording, printable
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"

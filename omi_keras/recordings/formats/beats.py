@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from omi_keras.signal.filters import resample
-from omi_keras.signal.formats.recording import INDEPENDENT, lead_name
-from omi_keras.signal.record import LEADS, SAMPLING_RATE, DeviceBeat
+from omi_keras.recordings.formats.recording import INDEPENDENT, lead_name
+from omi_keras.recordings.record import LEADS, SAMPLING_RATE, DeviceBeat
+from omi_keras.recordings.resampling import resample
 
 MIN_SECONDS, MAX_SECONDS = 0.4, 4.0
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.formats.declared import declared, recording
-from omi_keras.signal.formats.files import MAX_PARSED_BYTES
-from omi_keras.signal.formats.recording import Recording, lead_name, printable
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats.declared import declared, recording
+from omi_keras.recordings.formats.files import MAX_PARSED_BYTES
+from omi_keras.recordings.formats.recording import Recording, lead_name, printable
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 MAX_COLUMNS = 512

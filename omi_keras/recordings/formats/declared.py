@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.formats.files import read_bytes
-from omi_keras.signal.formats.recording import (
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats.files import read_bytes
+from omi_keras.recordings.formats.recording import (
     Recording,
     check_length,
     check_rate,
@@ -30,7 +30,7 @@ from omi_keras.signal.formats.recording import (
     printable,
     to_millivolts,
 )
-from omi_keras.signal.record import LEADS, SAMPLING_RATE
+from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 
 SYNONYMS = {
     "rate": ("rate", "fs", "sampling_rate", "sampling_frequency", "freq"),

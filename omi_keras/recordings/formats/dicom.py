@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.formats.beats import device_beat
-from omi_keras.signal.formats.files import MAX_PARSED_BYTES
-from omi_keras.signal.formats.recording import (
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats.beats import device_beat
+from omi_keras.recordings.formats.files import MAX_PARSED_BYTES
+from omi_keras.recordings.formats.recording import (
     INDEPENDENT,
     LEAD_CODES,
     Recording,
@@ -31,7 +31,7 @@ from omi_keras.signal.formats.recording import (
     printable,
     to_millivolts,
 )
-from omi_keras.signal.record import DeviceBeat
+from omi_keras.recordings.record import DeviceBeat
 
 MAGIC_OFFSET, MAGIC = 128, b"DICM"
 DEFLATED = b"1.2.840.10008.1.2.1.99"

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.formats.recording import (
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats.recording import (
     Recording,
     check_gain,
     check_length,

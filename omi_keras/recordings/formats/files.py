@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from omi_keras.signal.errors import InputError
+from omi_keras.recordings.errors import InputError
 
 MAX_BYTES = 64 << 20
 # Formats whose parsers build an object for every element need far less for an ECG, and more memory per byte.

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.formats.arrays import plain
-from omi_keras.signal.formats.declared import FIELDS, declared, recording
-from omi_keras.signal.formats.files import MAX_PARSED_BYTES
-from omi_keras.signal.formats.recording import Recording, printable
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats.arrays import plain
+from omi_keras.recordings.formats.declared import FIELDS, declared, recording
+from omi_keras.recordings.formats.files import MAX_PARSED_BYTES
+from omi_keras.recordings.formats.recording import Recording, printable
 
 MAGIC = b"MATLAB "
 # How the numbers of an element lie, and what type they become.

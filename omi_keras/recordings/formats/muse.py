@@ -7,9 +7,9 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.formats.beats import device_beat
-from omi_keras.signal.formats.recording import (
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats.beats import device_beat
+from omi_keras.recordings.formats.recording import (
     Recording,
     check_gain,
     check_length,
@@ -20,8 +20,8 @@ from omi_keras.signal.formats.recording import (
     printable,
     to_millivolts,
 )
-from omi_keras.signal.formats.xml import from_base64, number, text
-from omi_keras.signal.record import DeviceBeat
+from omi_keras.recordings.formats.xml import from_base64, number, text
+from omi_keras.recordings.record import DeviceBeat
 
 ROOT = "RestingECG"
 

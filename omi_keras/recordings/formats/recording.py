@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.record import LEADS, DeviceBeat, Sex
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS, DeviceBeat, Sex
 
 MIN_RATE, MAX_RATE = 50.0, 10000.0
 MAX_SECONDS = 3600.0

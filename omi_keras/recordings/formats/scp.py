@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.formats import huffman
-from omi_keras.signal.formats.beats import device_beat
-from omi_keras.signal.formats.files import MAX_PARSED_BYTES
-from omi_keras.signal.formats.recording import (
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats import huffman
+from omi_keras.recordings.formats.beats import device_beat
+from omi_keras.recordings.formats.files import MAX_PARSED_BYTES
+from omi_keras.recordings.formats.recording import (
     LEAD_CODES,
     Recording,
     check_gain,

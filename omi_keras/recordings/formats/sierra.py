@@ -6,10 +6,10 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.formats import xli
-from omi_keras.signal.formats.beats import device_beat
-from omi_keras.signal.formats.recording import (
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats import xli
+from omi_keras.recordings.formats.beats import device_beat
+from omi_keras.recordings.formats.recording import (
     Recording,
     check_gain,
     check_rate,
@@ -18,8 +18,8 @@ from omi_keras.signal.formats.recording import (
     known_sex,
     printable,
 )
-from omi_keras.signal.formats.xml import from_base64, integers, number, require, text
-from omi_keras.signal.record import LEADS, DeviceBeat
+from omi_keras.recordings.formats.xml import from_base64, integers, number, require, text
+from omi_keras.recordings.record import LEADS, DeviceBeat
 
 ROOT = "restingecgdata"
 TYPES = ("SierraECG", "PhilipsECG")

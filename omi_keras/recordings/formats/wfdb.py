@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.formats.files import read_bytes
-from omi_keras.signal.formats.recording import (
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats.files import read_bytes
+from omi_keras.recordings.formats.recording import (
     Recording,
     check_gain,
     choose_leads,
@@ -21,7 +21,7 @@ from omi_keras.signal.formats.recording import (
     known_sex,
     to_millivolts,
 )
-from omi_keras.signal.formats.wfdb_header import Header, read_header
+from omi_keras.recordings.formats.wfdb_header import Header, read_header
 
 # Storage → how it lies in the file, what is subtracted, the code of a missing sample.
 INTEGERS = {
@@ -69,7 +69,7 @@ def read_signals(header: Header, wanted: list[int]) -> tuple[np.ndarray, tuple[s
     Parameters
     ----------
     header
-        From :func:`~omi_keras.signal.formats.wfdb_header.read_header`.
+        From :func:`~omi_keras.recordings.formats.wfdb_header.read_header`.
     wanted
         Positions in ``header.signals``; their gains must be above 0.
 

@@ -12,9 +12,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.formats.files import read_bytes
-from omi_keras.signal.formats.recording import check_length, check_rate
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats.files import read_bytes
+from omi_keras.recordings.formats.recording import check_length, check_rate
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_SIGNALS = 256

@@ -8,9 +8,9 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 import numpy as np
 
-from omi_keras.signal.errors import InputError
-from omi_keras.signal.formats.files import MAX_PARSED_BYTES
-from omi_keras.signal.formats.recording import needs, printable
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.formats.files import MAX_PARSED_BYTES
+from omi_keras.recordings.formats.recording import needs, printable
 
 MAX_DEPTH = 64
 MAX_ELEMENTS = 200_000
