@@ -14,7 +14,7 @@ from edge.float_layers import with_float_layers
 from edge.graph import AFTER, BEFORE, device_graph, in_float32
 from edge.minimal_filtering import minimal_filtering
 from edge.parity import SIGNATURE, Network, fitted, interpreter_class
-from omi_keras.beats.model_input import BEAT_SAMPLES
+from omi_keras.beats.model_inputs import BEAT_SAMPLES
 from omi_keras.models.backend import quiet_stderr
 from omi_keras.models.inference import predict_logits
 

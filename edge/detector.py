@@ -12,7 +12,7 @@ import numpy as np
 from edge.device_beat import check_beat
 from edge.parity import BundleError, Network, load
 from edge.stream import RollingWindow, check_samples
-from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.median_beats import median_beat
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.readers import read_record
 from omi_keras.recordings.record import Record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from omi_keras.beats.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP
+from omi_keras.beats.model_inputs import BEAT_SAMPLES, CROP_START, CROP_STOP
 from omi_keras.beats.quality import FLAT_MV, MAX_FLAT_LEADS, MAX_TYPICAL_MV, MIN_TYPICAL_MV
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.record import LEADS

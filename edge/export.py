@@ -17,8 +17,8 @@ from edge.graph import SAMPLES
 from edge.limits import LIMITS
 from edge.parity import SIGNATURE, BundleError, Network, compare, exceeded, fitted, load
 from edge.signature import sign
-from omi_keras.beats.median_beat import R_SAMPLE
-from omi_keras.beats.model_input import CROP_START
+from omi_keras.beats.median_beats import R_SAMPLE
+from omi_keras.beats.model_inputs import CROP_START
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import FEWEST_FOLDS, assign_folds, most_folds

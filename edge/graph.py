@@ -1,6 +1,6 @@
 """The network as a device meets it: millivolts in, P(OMI) and logits out. Runs where TensorFlow or JAX is.
 
-Crop and z-score are :func:`omi_keras.beats.model_input.model_input`'s, in float32 inside the graph, so that C++ or
+Crop and z-score are :func:`omi_keras.beats.model_inputs.model_input`'s, in float32 inside the graph, so that C++ or
 Kotlin code hands over what a monitor has and cannot get the preprocessing wrong.
 """
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omi_keras.beats.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP, FLAT_SD
+from omi_keras.beats.model_inputs import BEAT_SAMPLES, CROP_START, CROP_STOP, FLAT_SD
 from omi_keras.recordings.record import LEADS
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ def open_detector(path: Path, public_key: Path | None = None) -> Callable[[Path]
 def _model_detector(path: Path) -> Callable[[Path], Detection]:
     import time
 
-    from omi_keras.beats.median_beat import median_beat
+    from omi_keras.beats.median_beats import median_beat
     from omi_keras.model import load_model
     from omi_keras.recordings.readers import read_record
 

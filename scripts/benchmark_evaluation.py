@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from omi_keras.beats.median_beat import MedianBeat
+from omi_keras.beats.median_beats import MedianBeat
 from omi_keras.data.artifacts import write_json
 from omi_keras.data.dataset import DatasetWriter
 from omi_keras.data.folds import assign_folds

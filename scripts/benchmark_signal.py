@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
-from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.median_beats import median_beat
 from omi_keras.measures.features import FEATURES, beat_features
 from omi_keras.recordings.readers import read_record
 from omi_keras.recordings.record import Record

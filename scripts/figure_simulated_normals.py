@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.median_beats import median_beat
 from omi_keras.measures.features import FEATURES, beat_features
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.readers import find_record, read_record

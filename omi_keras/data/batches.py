@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from omi_keras.beats.model_input import model_input
+from omi_keras.beats.model_inputs import model_input
 
 Balance = Literal["batch", "class"]
 BALANCES: tuple[Balance, ...] = ("batch", "class")

@@ -24,7 +24,7 @@ from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 
 if TYPE_CHECKING:
-    from omi_keras.beats.median_beat import MedianBeat
+    from omi_keras.beats.median_beats import MedianBeat
 
 FORMAT_VERSION = 1
 BEAT_SHAPE = (12, 600)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.median_beats import median_beat
 from omi_keras.data.artifacts import new_folder, put_in_place, read_json, refuse_existing, remove, sha256, write_json
 from omi_keras.data.dataset import BEAT_COLUMNS, COLUMNS, DatasetWriter
 from omi_keras.data.labels import MOST_ERRORS, read_labels

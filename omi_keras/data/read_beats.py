@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from omi_keras.beats.median_beat import MedianBeat, median_beat
+from omi_keras.beats.median_beats import MedianBeat, median_beat
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.readers import find_record, read_record
 

@@ -1,1 +1,22 @@
-"""."""
+"""Pictures: ECG paper, curves, SVG."""
+
+from typing import TYPE_CHECKING
+
+from omi_keras.lazy import names_of
+
+if TYPE_CHECKING:
+    from omi_keras.drawing.ecg_paper import median_beat_figure as median_beat_figure
+    from omi_keras.drawing.ecg_paper import recording_figure as recording_figure
+    from omi_keras.drawing.figures import figure5 as figure5
+    from omi_keras.drawing.figures import figure6 as figure6
+    from omi_keras.drawing.figures import save_figure as save_figure
+
+_HOME = {
+    "median_beat_figure": "omi_keras.drawing.ecg_paper",
+    "recording_figure": "omi_keras.drawing.ecg_paper",
+    "figure5": "omi_keras.drawing.figures",
+    "figure6": "omi_keras.drawing.figures",
+    "save_figure": "omi_keras.drawing.figures",
+}
+__all__ = [*_HOME]
+__getattr__, __dir__ = names_of(__name__, _HOME)

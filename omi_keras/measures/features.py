@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from omi_keras.beats.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP, FLAT_SD
+from omi_keras.beats.model_inputs import BEAT_SAMPLES, CROP_START, CROP_STOP, FLAT_SD
 from omi_keras.measures.beat_arrays import MS
 from omi_keras.measures.fiducials import INDEPENDENT, Fiducials, delineate
 from omi_keras.measures.heart_axes import frontal_axis, principal_components, spatial_angle, wrapped

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
-from omi_keras.beats.median_beat import R_SAMPLE
+from omi_keras.beats.median_beats import R_SAMPLE
 from omi_keras.measures.beat_arrays import at, between, samples
 from omi_keras.recordings.record import LEADS
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omi_keras.beats.median_beat import R_SAMPLE
+from omi_keras.beats.median_beats import R_SAMPLE
 from omi_keras.measures.beat_arrays import MS, between
 from omi_keras.measures.fiducials import QRS_REACH
 

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from omi_keras.beats.model_input import BEAT_SAMPLES
+from omi_keras.beats.model_inputs import BEAT_SAMPLES
 from omi_keras.measures.fiducials import delineate
 from omi_keras.measures.lead_groups import CONTIGUOUS
 from omi_keras.measures.lead_measures import lead_measures

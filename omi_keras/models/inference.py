@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import keras
 import numpy as np
 
-from omi_keras.beats.model_input import model_input
+from omi_keras.beats.model_inputs import model_input
 from omi_keras.models.fast.fast_form import F4, fast_form
 from omi_keras.models.fast.memory import keep_freed_memory
 

@@ -73,7 +73,7 @@ def read_record(
     Record
         With the flags ``derived_leads`` where limb leads were computed, ``checksum`` where the samples are not
         those that a checksum in the file was written for. Whether the signal is fit to be judged is decided where
-        it is judged, by :func:`omi_keras.beats.median_beat.median_beat`.
+        it is judged, by :func:`omi_keras.beats.median_beats.median_beat`.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from omi_keras.beats.model_input import CROP_START
+from omi_keras.beats.model_inputs import CROP_START
 from omi_keras.drawing.curves import finish
 from omi_keras.drawing.ecg_paper import LEADS, Sheet, ecg_sheet, lead_name
 from omi_keras.drawing.figures import single, with_title

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from omi_keras.beats.model_input import model_input
+from omi_keras.beats.model_inputs import model_input
 from omi_keras.models.fast.fast_form import fast_form
 from omi_keras.models.fast.short_images import without_padded_rows
 from omi_keras.recordings.errors import InputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from omi_keras.beats.model_input import CROP_START
+from omi_keras.beats.model_inputs import CROP_START
 from omi_keras.evaluation.bootstrap import interval, patient_draws, patient_numbers
 from omi_keras.measures.fiducials import delineate
 from omi_keras.simulate.heart_vector import project

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from omi_keras.beats.beat_groups import rank_in_place
 from omi_keras.beats.filters import cosine_spectrum
-from omi_keras.beats.median_beat import MedianBeat, median_beat
-from omi_keras.beats.model_input import model_input
+from omi_keras.beats.median_beats import MedianBeat, median_beat
+from omi_keras.beats.model_inputs import model_input
 from omi_keras.beats.r_peaks import detect_r_peaks
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.readers import read_record

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omi_keras.beats.model_input import CROP_START, CROP_STOP, model_input
+from omi_keras.beats.model_inputs import CROP_START, CROP_STOP, model_input
 from omi_keras.recordings.errors import InputError
 
 

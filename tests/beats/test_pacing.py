@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from omi_keras.beats.filters import bandpass
-from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.median_beats import median_beat
 from omi_keras.beats.pacing import is_paced
 from omi_keras.recordings.readers import read_record
 from omi_keras.recordings.record import Record

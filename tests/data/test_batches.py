@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omi_keras.beats.model_input import model_input
+from omi_keras.beats.model_inputs import model_input
 from omi_keras.data.batches import epoch_batches, read_batch
 
 

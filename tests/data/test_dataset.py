@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from omi_keras.beats.median_beat import MedianBeat
+from omi_keras.beats.median_beats import MedianBeat
 from omi_keras.data.artifacts import sha256, write_json
 from omi_keras.data.dataset import DatasetWriter, load_dataset
 from omi_keras.data.prepare import prepare_cohort, prepare_records

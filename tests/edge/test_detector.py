@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge import Detector
-from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.median_beats import median_beat
 from omi_keras.model import load_model
 from omi_keras.models.inference import omi_probability, predict_logits
 from omi_keras.recordings.errors import InputError

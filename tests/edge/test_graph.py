@@ -11,7 +11,7 @@ from edge.convert import convert
 from edge.graph import device_graph, in_float32
 from edge.minimal_filtering import minimal_filtering
 from edge.parity import BundleError, Network, interpreter_class, load
-from omi_keras.beats.model_input import model_input
+from omi_keras.beats.model_inputs import model_input
 from omi_keras.models.catalogue import build
 from omi_keras.models.inference import predict_logits
 from omi_keras.models.weights.torch_weights import load_torch_parameters

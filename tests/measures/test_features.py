@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.median_beats import median_beat
 from omi_keras.measures import features as module
 from omi_keras.measures.features import FEATURES, beat_features
 from omi_keras.measures.fiducials import delineate

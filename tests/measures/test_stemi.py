@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.median_beats import median_beat
 from omi_keras.measures.stemi import limits_mv, stemi_criteria
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.readers import read_record

@@ -73,7 +73,7 @@ SAYS = {
 READ_ALL = """
 import json, pathlib, re, signal, sys, time
 from omi_keras.recordings.errors import InputError
-from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.median_beats import median_beat
 from omi_keras.recordings.readers import read_record
 for path in json.load(sys.stdin):
     signal.alarm(5)

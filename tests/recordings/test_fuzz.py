@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.median_beats import median_beat
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.readers import read_record
 from omi_keras.recordings.record import LEADS

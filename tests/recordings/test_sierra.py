@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("defusedxml")
 
-from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.median_beats import median_beat
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.readers import read_record
 

@@ -13,7 +13,7 @@ from benchmark_evaluation import fabricate_run
 from helpers import run_cli
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from omi_keras.beats.median_beat import MedianBeat
+from omi_keras.beats.median_beats import MedianBeat
 from omi_keras.data.dataset import DatasetWriter, load_dataset
 from omi_keras.evaluation.comparison import holm
 from omi_keras.measures.stemi import stemi_criteria

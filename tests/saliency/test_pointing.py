@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.median_beats import median_beat
 from omi_keras.measures.fiducials import delineate
 from omi_keras.recordings.record import LEADS
 from omi_keras.saliency.pointing import COLUMNS, injured_leads, pointing_game

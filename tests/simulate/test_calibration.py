@@ -9,7 +9,7 @@ import pytest
 from calibrate_simulator import TARGETS, auc_of_features, measure
 from figure_simulated_normals import PUBLISHED, WAVES, measures, real_normals, simulated_normals
 
-from omi_keras.beats.median_beat import median_beat
+from omi_keras.beats.median_beats import median_beat
 from omi_keras.measures.stemi import stemi_criteria
 from omi_keras.recordings.record import LEADS
 from omi_keras.simulate.cohort import SimulatedECG, simulate_cohort

@@ -11,7 +11,7 @@ from scipy.ndimage import uniform_filter1d
 from omi_keras.beats.beat_groups import NO_REPRODUCIBLE, align, main_group, rank_in_place
 from omi_keras.beats.filters import HIGH_HZ, LOW_HZ, cosine_spectrum, filtered, mains_in_spectrum
 from omi_keras.beats.median import median
-from omi_keras.beats.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP
+from omi_keras.beats.model_inputs import BEAT_SAMPLES, CROP_START, CROP_STOP
 from omi_keras.beats.natural_spline import natural_spline
 from omi_keras.beats.pacing import is_paced
 from omi_keras.beats.quality import check_length, check_record
