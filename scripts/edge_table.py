@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Make the table of docs/edge.md:  python scripts/edge_table.py FOLDER [--write docs/edge.md]
+"""Make the table of docs/how-to/devices.md:  python scripts/edge_table.py FOLDER [--write docs/how-to/devices.md]
 
 Simulates a cohort, trains the four networks on one fold, selects, exports each in four formats (signing nothing), and
 prints sizes and parity as Markdown. About an hour on two cores. What FOLDER holds already is not made again, so

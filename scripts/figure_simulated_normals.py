@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw simulated normals beside real ones:  python scripts/figure_simulated_normals.py docs/simulator
+"""Draw simulated normals beside real ones:  python scripts/figure_simulated_normals.py docs/explanation/simulator
 
 Simulated patients without an occlusion or another condition, beside the summary of real normal recordings in
 OUT/real_normals.csv and published limits. --recordings FOLDER measures the recordings of FOLDER/labels.csv anew

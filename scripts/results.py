@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Make docs/results.md: the five models on a simulated cohort that two cores can train, and what they look at.
+"""Make docs/explanation/results.md: the five models on a simulated cohort that two cores can train, and what they look at.
 
-    python scripts/results.py OUT             # writes OUT/ and docs/results.md; about 20 minutes on two idle cores
+    python scripts/results.py OUT             # writes OUT/ and docs/explanation/results.md; about 20 minutes on two idle cores
     python scripts/results.py OUT --small --page OUT/results.md      # two minutes, to see that it runs
 
 What is there already in OUT is continued, not made again.
@@ -64,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--small", action="store_true", help="a small cohort and two models")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "results.md")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "explanation" / "results.md")
     options = parser.parse_args()
     protocol, out = SMALL if options.small else FULL, options.out
     dataset = out / "dataset"

@@ -49,7 +49,7 @@ def import_torch(checkpoint: Path, out: Path, model: str, threshold: float, forc
 
     CHECKPOINT is a state dict: .safetensors, or what torch.save wrote (needs the torch extra), also under the key
     state_dict or model, and with module. or model. before its names. Parameters that are missing, unexpected or of
-    another shape are listed, and nothing is written. docs/weights.md lists every name and shape.
+    another shape are listed, and nothing is written. docs/reference/weights.md lists every name and shape.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""The C++ example of docs/edge.md, compiled against the library that the LiteRT wheel brings."""
+"""The C++ example of docs/how-to/devices.md, compiled against the library that the LiteRT wheel brings."""
 
 import importlib.util
 import re
@@ -20,7 +20,7 @@ def program(tmp_path_factory):
     if shutil.which("g++") is None or not (litert / "libLiteRt.so").is_file():
         pytest.skip("needs g++ and a LiteRT wheel with libLiteRt.so")
     out = tmp_path_factory.mktemp("native") / "detect"
-    command = ["g++", "-std=c++17", "-Wall", "-Werror", ROOT / "docs" / "detect.cpp", "-o", out]
+    command = ["g++", "-std=c++17", "-Wall", "-Werror", ROOT / "docs" / "how-to" / "detect.cpp", "-o", out]
     command += ["-L", litert, "-lLiteRt", f"-Wl,-rpath,{litert}"]
     subprocess.run(command, check=True, timeout=300)
     return out

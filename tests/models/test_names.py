@@ -1,4 +1,4 @@
-"""Names and shapes of parameters are an interface: docs/weights.md tells them, and they stay."""
+"""Names and shapes of parameters are an interface: docs/reference/weights.md tells them, and they stay."""
 
 import random
 import re
@@ -10,12 +10,12 @@ import pytest
 from omi_keras.models.catalogue import MODELS, NETWORKS, RANDOM_FOREST, build
 from omi_keras.models.weights.torch_weights import to_torch, torch_names
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "docs" / "weights.md"
+WEIGHTS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "weights.md"
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 def documented(name):
-    """{parameter: shape} that docs/weights.md lists for a network."""
+    """{parameter: shape} that docs/reference/weights.md lists for a network."""
     section = WEIGHTS.read_text(encoding="utf-8").split(f"\n## {name}\n")[1].split("\n## ")[0]
     found = {}
     for line in section.split("```")[1].strip().splitlines():
