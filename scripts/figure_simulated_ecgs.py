@@ -1,5 +1,7 @@
 #!/usr/bin/env python
-"""Draw six ECGs of the simulated default cohort on ECG paper:  python scripts/figure_simulated_ecgs.py docs/explanation/simulator
+"""Draw six ECGs of the simulated default cohort on ECG paper:
+
+    python scripts/figure_simulated_ecgs.py docs/explanation/simulator
 
 The first ECG of the cohort that fits each description is drawn: occlusions of middling size, not the prettiest.
 """

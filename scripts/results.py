@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Make docs/explanation/results.md: the five models on a simulated cohort that two cores can train, and what they look at.
+"""The five models on a simulated cohort that two cores can train, and what they look at: docs/explanation/results.md.
 
-    python scripts/results.py OUT             # writes OUT/ and docs/explanation/results.md; about 20 minutes on two idle cores
+    python scripts/results.py OUT             # writes OUT/ and the page; about 20 minutes on two idle cores
     python scripts/results.py OUT --small --page OUT/results.md      # two minutes, to see that it runs
 
 What is there already in OUT is continued, not made again.

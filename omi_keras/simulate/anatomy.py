@@ -12,8 +12,8 @@ from omi_keras.simulate.heart_vector import DOWER, Beat, Wave, gaussian, plateau
 # J point of the reference heart, ms after the R peak (QRS of 89 ms from -40 to +49).
 _ONSET_MS, _J_MS = -40.0, 49.0
 # Activation of the ventricles: dipole (mV), time (ms), width (ms). Fitted by least squares to the Q, R and S amplitudes
-# of the middle adult in each lead (docs/explanation/simulator.md) under Dower's transform, with a QRS loop as flat as hearts
-# have and no notches.
+# of the middle adult in each lead (docs/explanation/simulator.md) under Dower's transform, with a QRS loop as flat as
+# hearts have and no notches.
 _ACTIVATION = (
     ((-0.169, -0.208, -0.170), -21.7, 8.1),  # septum
     ((0.212, 0.225, -0.174), -15.7, 8.0),  # apex and anterior wall

@@ -1,0 +1,63 @@
+"""The learning rate falls while the validation score stands still (paper section II.B)."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any, Literal
+
+import keras
+
+FACTOR = 0.8
+PATIENCE = 3
+
+
+class Plateau(keras.callbacks.ReduceLROnPlateau):
+    """Keras' ``ReduceLROnPlateau`` with counters that a checkpoint holds.
+
+    Keras' own forgets what it has seen whenever training begins, so that a resumed run would be another one. Scores are
+    compared as Python's numbers, not in 32 bits, and a score that is no number is never the best.
+
+    Parameters
+    ----------
+    monitor
+        What is looked at in the logs of an epoch.
+    mode
+        Whether it shall rise or fall.
+    factor, patience
+        The rate is multiplied by ``factor`` after ``patience`` epochs without a better score.
+
+    Examples
+    --------
+    >>> from omi_keras.training.plateau import Plateau
+    >>> plateau = Plateau()
+    >>> plateau.restore({"best": 0.71, "wait": 2, "cooldown_counter": 0})
+    >>> plateau.on_train_begin()
+    >>> plateau.counters()
+    {'best': 0.71, 'wait': 2, 'cooldown_counter': 0}
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_score",
+        mode: Literal["max", "min"] = "max",
+        factor: float = FACTOR,
+        patience: int = PATIENCE,
+    ) -> None:
+        super().__init__(monitor, factor=factor, patience=patience, mode=mode, min_delta=0.0)
+        self.monitor_op = operator.gt if mode == "max" else operator.lt
+        self.restore({"best": -math.inf if mode == "max" else math.inf, "wait": 0, "cooldown_counter": 0})
+
+    def counters(self) -> dict[str, Any]:
+        """What must be saved besides the optimizer's learning rate."""
+        return {"best": self.best, "wait": self.wait, "cooldown_counter": self.cooldown_counter}
+
+    def restore(self, counters: dict[str, Any]) -> None:
+        """Go on from saved counters when training begins."""
+        self._start = counters
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Start from the counters that were restored, not from nothing."""
+        super().on_train_begin(logs)
+        for name, value in self._start.items():
+            setattr(self, name, value)
