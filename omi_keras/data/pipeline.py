@@ -1,7 +1,8 @@
 """Batches of model inputs as a ``tf.data.Dataset``: what the sampler drew, gathered and prefetched.
 
 Chance is the sampler's alone (:mod:`omi_keras.data.batches`): the pipeline turns its rows into arrays,
-deterministic and without a state that a checkpoint would have to hold. ``Dataset.from_generator`` would cost several times as much.
+deterministic and without a state that a checkpoint would have to hold. ``Dataset.from_generator`` would cost several
+times as much.
 """
 
 from __future__ import annotations
