@@ -105,11 +105,10 @@ def _in_another_form(records: Path, record: str) -> Path | None:
     *folders, name = Path(record).parts
     place = records
     for folder in folders:
-        names = _names(place).get(_composed(folder), [folder])
-        place /= names[0] if len(names) == 1 or folder not in names else folder
-    stems = set()
-    for suffix in ("", *SUFFIXES):
-        stems |= {other[: len(other) - len(suffix)] for other in _names(place).get(_composed(name + suffix), [])}
+        spellings = _names(place).get(_composed(folder), [folder])
+        place /= spellings[0] if len(spellings) == 1 or folder not in spellings else folder
+    names, whole = _names(place), _composed(name)
+    stems = {other[: len(other) - len(suffix)] for suffix in ("", *SUFFIXES) for other in names.get(whole + suffix, [])}
     if len(stems) > 1:
         raise InputError(
             f"{record}: {len(stems)} files have this name in different Unicode forms; rename one of them", "ambiguous"

@@ -107,9 +107,12 @@ def test_a_decomposed_name_is_read_and_kept_composed(tmp_path: Path, easy_ecg: n
     rows = ["record,patient_id,omi"]
     for k, name in enumerate(["a", "b", COMPOSED]):
         np.savez(folder / f"{name}.npz", signal=easy_ecg * (1 + 0.1 * k), rate=500, units="mV")
-        rows.append(f"{unicodedata.normalize('NFD', name)},p{k},{k % 2}")
+        rows.append(f"{unicodedata.normalize('NFD', name)},{['p0', 'P0', 'p2'][k]},{k % 2}")
     (tmp_path / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
-    info = prepare_records(folder, tmp_path / "labels.csv", tmp_path / "out")
+    notes: list[str] = []
+    info = prepare_records(folder, tmp_path / "labels.csv", tmp_path / "out", tell=notes.append)
+    assert notes == [f"{tmp_path / 'labels.csv'}: p0 and P0: patients whose names differ only in case or in zeros are "
+                     "taken as different; if they are the same, give them one name"]  # fmt: skip
     assert (info["ecgs"], info["rejected"]) == (3, 0)
     assert COMPOSED in (tmp_path / "out" / "ecgs.csv").read_text(encoding="utf-8")
 
