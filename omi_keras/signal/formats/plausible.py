@@ -1,8 +1,8 @@
 """What nobody says of an array's numbers, where the ECG itself leaves no doubt; a question everywhere else.
 
 Time is judged by heart rate and QRS width. The limits were set on 152 real and 60 simulated recordings of 10 s, each
-read at its own rate, at twice and at half of it: 93 % of the right ones are believed, and 3 % of the wrong ones (at twice
-its rate, a bundle branch block at 60 a minute is a narrow beat at 120). The measures are this module's own: those of
+read at its own rate, at twice and at half of it: 93 % of the right ones are believed, and 3 % of the wrong ones (at
+twice its rate, a bundle branch block at 60 a minute is a narrow beat at 120). The measures are its own: those of
 :mod:`~omi_keras.signal.fiducials` know what lasts how long in a heart, which is the question here.
 """
 
