@@ -84,12 +84,16 @@ def prepare(
     """
     from omi_keras.data.prepare import prepare_records
 
+    notes: list[str] = []
     options: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "resume": resume, "force": force}
+    options["tell"] = notes.append
     try:
         with progress("preparing") as tick:
             info = prepare_records(records_dir, labels, out, label_column=label_column, **options, tick=tick)
     except KeyboardInterrupt:
         fail("stopped; go on with the same command and --resume", INTERRUPTED)
+    for note in notes:
+        click.echo(note, err=True)
     text = [f"{info['ecgs']} ECGs of {info['patients']} patients in {out}, {info['omi']} with {label_column} = 1"]
     if info["unlabelled"]:
         text.append(f"{info['unlabelled']} of them have no label in column {label_column} and will not be used")

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
+from omi_keras.data.identities import one_form
 from omi_keras.recordings.errors import InputError
 
 FOLDS = 10
@@ -22,7 +23,8 @@ def most_folds(omi: np.ndarray, patient_id: np.ndarray, wanted: int = FOLDS) -> 
         When fewer than three patients have, or have not, OMI: no fold could then be trained, validated and
         tested on both classes.
     """
-    patients = [len(np.unique(patient_id[omi == label])) for label in (0, 1)]
+    patient = _patients(patient_id)
+    patients = [len(np.unique(patient[omi == label])) for label in (0, 1)]
     folds = min(wanted, *patients)
     if folds < FEWEST_FOLDS:
         raise InputError(
@@ -49,7 +51,7 @@ def assign_folds(omi: np.ndarray, patient_id: np.ndarray, folds: int = FOLDS, se
     """
     # The patients are shuffled here and not by scikit-learn, whose own shuffle spoils the stratification in older
     # versions and gives other folds in newer ones.
-    _, patient = np.unique(patient_id, return_inverse=True)
+    patient = _patients(patient_id)
     patient = np.random.default_rng(seed).permutation(patient.max() + 1)[patient]
     splitter = StratifiedGroupKFold(folds)
     fold = np.full(len(omi), -1)
@@ -59,6 +61,11 @@ def assign_folds(omi: np.ndarray, patient_id: np.ndarray, folds: int = FOLDS, se
         for number, (_, held_out) in enumerate(splitter.split(omi, omi, patient)):
             fold[held_out] = number
     return fold
+
+
+def _patients(patient_id: np.ndarray) -> np.ndarray:
+    """Number of each ECG's patient, (n,); identifiers that look the same are one patient."""
+    return np.unique([one_form(str(name)) for name in patient_id], return_inverse=True)[1]
 
 
 def rotation(test_fold: int, folds: int = FOLDS) -> tuple[list[int], int, int]:

@@ -13,8 +13,8 @@ import pandas as pd
 from omi_keras.beats.median_beats import median_beat
 from omi_keras.data.artifacts import new_folder, put_in_place, read_json, refuse_existing, remove, sha256, write_json
 from omi_keras.data.dataset import BEAT_COLUMNS, COLUMNS, DatasetWriter
-from omi_keras.data.labels import MOST_ERRORS, read_labels
-from omi_keras.data.read_beats import locate, read_beat
+from omi_keras.data.labels import read_labels
+from omi_keras.data.read_beats import check_places, read_beat
 from omi_keras.data.workers import delayed, workers
 from omi_keras.recordings.errors import InputError
 from omi_keras.simulate.cohort import SimulatedECG
@@ -37,12 +37,13 @@ def prepare_records(
     resume: bool = False,
     force: bool = False,
     tick: Tick = lambda done, total, rejected: None,
+    tell: Callable[[str], None] = lambda note: None,
 ) -> dict[str, Any]:
     """Read every recording of a labels file and write a dataset; return ``dataset.json``'s content.
 
     Rejected recordings are listed in ``rejected.csv`` and never stop the others. The result does not depend on
     ``jobs`` or ``scheduler``, nor on interruptions: what was done lies in a hidden folder beside ``out``, and
-    ``resume`` goes on from there.
+    ``resume`` goes on from there. ``tell`` hears what a person should look at in the labels.
 
     Raises
     ------
@@ -53,7 +54,9 @@ def prepare_records(
     if not records.is_dir():
         raise InputError(f"{records} is not a folder of recordings", "not_found")
     table = read_labels(labels, label_column)
-    _check_places(table, labels, records)
+    for note in table.attrs["notes"]:
+        tell(f"{labels}: {note}")
+    check_places(table["record"], labels, records)
     own = {*COLUMNS, *BEAT_COLUMNS, "record"}
     carried = tuple(column for column in table.columns if column not in own)
     settings = {"labels_sha256": sha256(labels), "label_column": label_column}
@@ -93,20 +96,6 @@ def prepare_records(
     (partial / PROGRESS).unlink(missing_ok=True)
     put_in_place(partial, out)
     return info
-
-
-def _check_places(table: pd.DataFrame, labels: Path, records: Path) -> None:
-    """Refuse a labels file that names what is not in the data folder, before any recording is read."""
-    problems = []
-    for row, record in enumerate(table["record"], start=2):  # row 1 is the header, as a person counts in an editor
-        try:
-            locate(records, record)
-        except InputError as error:
-            problems.append(f"row {row}: {error}")
-    if problems:
-        more = f"; and {len(problems) - MOST_ERRORS} more rows" if len(problems) > MOST_ERRORS else ""
-        what = "correct or delete the rows" if len(problems) > 1 else "correct or delete the row"
-        raise InputError(f"{labels}: {'; '.join(problems[:MOST_ERRORS])}{more}; {what}", "bad_labels")
 
 
 def _begin(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
@@ -158,7 +159,7 @@ def _identifier(name: object) -> str:
     if name is None or (isinstance(name, float) and np.isnan(name)):
         return ""
     # pandas' missing value is neither None nor a float, and its comparisons have no truth value.
-    return "" if type(name).__name__ == "NAType" else str(name).strip()
+    return "" if type(name).__name__ == "NAType" else unicodedata.normalize("NFC", str(name)).strip()
 
 
 def patient_draws(ecgs: int, patients: int, resamples: int, seed: int) -> Iterator[np.ndarray]:

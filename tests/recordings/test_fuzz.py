@@ -71,6 +71,8 @@ FORMATS: dict[str, Callable[[np.ndarray], bytes]] = {
     "a.dat": lambda adu: adu.T.astype("<i2").tobytes(),
     "a.hea": lambda adu: _header(adu),
 }
+# Of these nobody says the rate: it is believed of 10 s only.
+NO_RATE = {"a.npy", "b.npz", "a.csv", "v5.mat", "v4.mat"}
 NEEDS = {".xml": "defusedxml", ".dcm": "pydicom"}
 
 
@@ -107,7 +109,8 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
 def attack(name: str, folder: Path, synthetic: Callable[..., np.ndarray], times: int, seed: int) -> None:
     if (package := NEEDS.get(Path(name).suffix)) is not None:
         pytest.importorskip(package)
-    ecg = synthetic(np.arange(0.43, 5.9, 0.857), 6.0)
+    seconds = 10.0 if name in NO_RATE else 6.0
+    ecg = synthetic(np.arange(0.43, seconds, 0.857), seconds)
     adu = np.round((ecg + np.random.default_rng(0).normal(scale=0.005, size=ecg.shape)) * 200).astype(np.int64)
     path = folder / name
     if path.suffix in (".dat", ".hea"):

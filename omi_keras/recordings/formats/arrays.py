@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omi_keras.recordings.errors import InputError
-from omi_keras.recordings.formats.declared import FIELDS, declared, recording
+from omi_keras.recordings.formats.declared import FIELDS, check_scales, declared, recording
 from omi_keras.recordings.formats.files import MAX_BYTES
 from omi_keras.recordings.formats.recording import Recording, printable
 
@@ -53,7 +53,7 @@ def read_npz(data: bytes, path: Path) -> Recording:
             for member in members:
                 name = member.filename.removesuffix(".npy")
                 array = _member(archive, member, f"{file} ({printable(name)})")
-                (fields if name in FIELDS else signals)[name] = array
+                (fields if name.lower() in FIELDS else signals)[name] = array
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -63,6 +63,7 @@ def read_npz(data: bytes, path: Path) -> Recording:
     array = signals["signal"] if "signal" in signals else next(iter(signals.values()))
     if array.dtype.kind not in "iuf":
         raise InputError(f"{file}: expected an array of numbers, received {array.dtype}", "bad_array")
+    check_scales({name: plain(value) for name, value in signals.items() if value is not array}, file)
     said = declared({name: plain(value) for name, value in fields.items()}, path)
     return recording(array, said, path, "NPZ", counts=array.dtype.kind in "iu")
 

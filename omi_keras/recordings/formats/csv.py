@@ -14,11 +14,15 @@ from omi_keras.recordings.formats.recording import Recording, lead_name, printab
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 MAX_COLUMNS = 512
-# A time column's steps: seconds below this, milliseconds above.
+# A time column's steps where its name says no unit: seconds below this, milliseconds above.
 LARGEST_STEP_S = 0.05
 
 _WITH_UNIT = re.compile(r"(?P<name>.+?)\s*(?:_|\s|\(|\[)\s*(?P<units>[muµμ]?V)\s*[\])]?", re.IGNORECASE)
-_TIME = re.compile(r"(t|time|seconds|milliseconds)([ _]?[\[(]?m?s(ec)?[\])]?)?", re.IGNORECASE)
+_TIME = re.compile(
+    r"(?P<name>t|time|seconds|milliseconds|microseconds)([ _]?[\[(]?(?P<unit>[muµμ]?s)(ec(onds?)?)?[\])]?)?",
+    re.IGNORECASE,
+)
+_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6}
 
 
 def looks_like(head: bytes) -> bool:
@@ -57,7 +61,7 @@ def read(data: bytes, path: Path) -> Recording:
     if units:
         fields["units"] = units.pop()
     if clock is not None:
-        fields["rate"] = _rate(table[:, -1], file)
+        fields["rate"] = _rate(table[:, -1], names[clock], file)
     counts = "." not in text[len(lines[0]) :]
     return recording(table[:, : len(used)].T, declared(fields, path), path, "CSV", counts=counts)
 
@@ -108,12 +112,23 @@ def _numbers(lines: list[str], delimiter: str, names: list[str], used: list[int]
     raise InputError(f"{file}: not a table of numbers; export it again", "bad_table")
 
 
-def _rate(times: np.ndarray, file: str) -> float:
-    """Samples per second from a time column."""
+def _rate(times: np.ndarray, name: str, file: str) -> float:
+    """Samples per second from a time column, in the unit of its name or, where that has none, of its steps."""
     span = float(times[-1] - times[0]) if len(times) > 1 else 0.0
     step = span / max(len(times) - 1, 1)
     # Rounded times are off by up to half a step, gaps by more.
     if not step > 0 or np.abs(times - times[0] - step * np.arange(len(times))).max() > 0.6 * step:
         raise InputError(f"{file}: its time column does not rise evenly; export it without gaps", "bad_rate")
-    rate = (1.0 if step < LARGEST_STEP_S else 1000.0) / step
+    match = _TIME.fullmatch(name)
+    word = ((match["unit"] or match["name"]) if match else "").lower().replace("µ", "u").replace("μ", "u")
+    per_second = _PER_SECOND.get(word)
+    if per_second is None:
+        if step == 1.0:
+            raise InputError(
+                f"{file}: column {name} counts 0, 1, 2 ...: milliseconds at 1000 Hz or the samples' numbers; "
+                "call it time_ms or sample",
+                "no_rate",
+            )
+        per_second = 1.0 if step < LARGEST_STEP_S else 1000.0
+    rate = per_second / step
     return round(rate) if abs(rate - round(rate)) < 1e-3 * rate else rate

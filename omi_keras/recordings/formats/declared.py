@@ -2,8 +2,8 @@
 
 Rate, units and lead order come from fields of the file (NPZ, MATLAB, CSV header), from ``<file>.json`` beside it
 (``{"rate": 500, "units": "uV", "leads": ["I", "II", ...]}``) or from the end of its name (``…_uV.npy``); two that
-contradict each other are an error. What nobody says is 500 Hz, standard lead order and, for values with a decimal
-point, the one of mV and µV that an ECG can be in: each assumption is flagged. Integers are converter counts: their
+contradict each other are an error. What nobody says is assumed, with a flag, only where the ECG leaves no doubt (see
+:mod:`~omi_keras.recordings.formats.plausible`), and asked for everywhere else. Integers are converter counts: their
 unit is never assumed.
 """
 
@@ -20,7 +20,9 @@ import numpy as np
 
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.formats.files import read_bytes
+from omi_keras.recordings.formats.plausible import USUAL_SECONDS, assumed_rate, assumed_units, check_order
 from omi_keras.recordings.formats.recording import (
+    MAX_RATE,
     Recording,
     check_length,
     check_rate,
@@ -30,19 +32,33 @@ from omi_keras.recordings.formats.recording import (
     printable,
     to_millivolts,
 )
-from omi_keras.recordings.record import LEADS, SAMPLING_RATE
+from omi_keras.recordings.record import LEADS
 
 SYNONYMS = {
-    "rate": ("rate", "fs", "sampling_rate", "sampling_frequency", "freq"),
+    "rate": (
+        "rate", "fs", "freq", "frequency", "hz", "sfreq", "sampling_rate", "sampling_frequency", "sampling_freq",
+        "sample_rate", "samplingrate", "samplerate",
+    ),
     "units": ("units", "unit"),
     "leads": ("leads", "lead_names", "sig_name"),
     "age": ("age",),
     "sex": ("sex",),
-}
+}  # fmt: skip
 FIELDS = {name: key for key, names in SYNONYMS.items() for name in names}
+# What would have to be done to the numbers first, and what it must be that nothing is left to do.
+SCALES = {
+    **dict.fromkeys(("gain", "gains", "adc_gain", "resolution", "lsb", "scale", "scale_factor", "adu_per_mv"), 1.0),
+    **dict.fromkeys(("baseline", "adc_zero", "offset"), 0.0),
+}
 MAX_SIDECAR_BYTES = 1 << 16
-# Typical peak to peak of a lead in 1 s, mV. A thousand times as much is µV, between the two nothing is certain.
-TYPICAL_MV = (0.05, 20.0)
+# Besides ``<file>.json``.
+ELSEWHERE = {
+    "NPZ": {"rate": "or in a field rate", "units": "or in a field units", "leads": "or in a field leads"},
+    "MATLAB": {"rate": "or in a variable fs", "units": "or in a variable units", "leads": "or in a variable leads"},
+    "CSV": {"rate": "or add a column time_ms", "units": "or name its columns I_mV, II_mV ..."},
+    "NPY": {"units": "or end its name with _mV or _uV"},
+}
+EXAMPLES = {"rate": '{"rate": 250}', "units": '{"units": "uV"}', "leads": '{"leads": ["I", "II", ...]}'}
 
 _UNITS_IN_NAME = re.compile(r"_([mu]?V)$", re.IGNORECASE)
 
@@ -70,7 +86,7 @@ def declared(fields: Mapping[str, Any], path: Path) -> Declared:
     in_name = _UNITS_IN_NAME.search(path.stem)
     for source in (fields, _sidecar(path), {"units": in_name[1]} if in_name else {}):
         for name, raw in source.items():
-            key = FIELDS[name]
+            key = FIELDS[name.lower()]
             value = _value(key, raw, path.name)
             if value is not None and said.setdefault(key, value) != value:
                 raise InputError(
@@ -78,6 +94,18 @@ def declared(fields: Mapping[str, Any], path: Path) -> Declared:
                     "contradiction",
                 )
     return Declared(**said)
+
+
+def check_scales(fields: Mapping[str, Any], file: str) -> None:
+    """Refuse numbers that a gain, a resolution or a baseline beside them says are not yet a voltage."""
+    for name, value in fields.items():
+        nothing = SCALES.get(name.lower())
+        values = value if isinstance(value, list) else [value]
+        if nothing is not None and not all(isinstance(one, (int, float)) and one == nothing for one in values):
+            raise InputError(
+                f"{file}: its {printable(name)} is not applied here; store the ECG in mV or µV and leave it out",
+                "uncalibrated",
+            )
 
 
 def recording(array: np.ndarray, said: Declared, path: Path, source: str, *, counts: bool) -> Recording:
@@ -105,45 +133,30 @@ def recording(array: np.ndarray, said: Declared, path: Path, source: str, *, cou
     if array.shape[0] != len(names):
         array = array.T
         flags.add("transposed")
-    if said.leads is None:
-        flags.add("assumed_leads")
-    if said.rate is None:
-        flags.add("assumed_rate")
-    rate = SAMPLING_RATE if said.rate is None else said.rate
-    check_length(array.shape[1], float(rate), path.name)
+    check_length(array.shape[1], MAX_RATE if said.rate is None else said.rate, path.name)
     chosen = choose_leads(names, path.name)
     signal = array[list(chosen.values())].astype(np.float64)
     units = said.units
     if units is None:
-        units = _units_of(signal, float(rate), path.name, counts)
+        window = array.shape[1] / USUAL_SECONDS if said.rate is None else said.rate
+        units = assumed_units(signal, window, path.name, _ask("units", path, source), counts=counts)
         flags.add("assumed_units")
     signal *= to_millivolts(units, "the signal", path.name)
-    return Recording(
-        dict(zip(chosen, signal, strict=True)),
-        float(rate),
-        source,
-        age=said.age,
-        sex=known_sex(said.sex),
-        flags=tuple(sorted(flags)),
-    )
+    leads = dict(zip(chosen, signal, strict=True))
+    if said.leads is None:
+        check_order(leads, path.name, _ask("leads", path, source))
+        flags.add("assumed_leads")
+    rate = said.rate
+    if rate is None:
+        rate = assumed_rate(leads, path.name, _ask("rate", path, source))
+        flags.add("assumed_rate")
+    return Recording(leads, float(rate), source, age=said.age, sex=known_sex(said.sex), flags=tuple(sorted(flags)))
 
 
-def _units_of(signal: np.ndarray, rate: float, file: str, counts: bool) -> str:
-    """The unit that makes this an ECG, where the values leave no doubt."""
-    ask = f'say which, for example {{"units": "uV"}} in {file}.json'
-    if counts:
-        raise InputError(f"{file}: integers without a unit: converter counts, mV and µV look alike; {ask}", "no_units")
-    window = min(signal.shape[1], round(rate))
-    whole = np.where(np.isfinite(signal), signal, 0.0)[:, : signal.shape[1] // max(window, 1) * window]
-    typical = float(np.median(np.ptp(whole.reshape(len(signal), -1, max(window, 1)), axis=2))) if whole.size else 0.0
-    low, high = TYPICAL_MV
-    if typical == 0.0 or low <= typical <= high:
-        return "mV"
-    if 1000.0 * low <= typical <= 1000.0 * high:
-        return "uV"
-    raise InputError(
-        f"{file}: no unit is given, and {typical:.3g} peak to peak is neither an ECG in mV nor in µV; {ask}", "no_units"
-    )
+def _ask(key: str, path: Path, source: str) -> str:
+    """How to say what nobody said."""
+    also = ELSEWHERE.get(source, {}).get(key)
+    return f"say which in {path.name}.json, for example {EXAMPLES[key]}" + (f", {also}" if also else "")
 
 
 def _sidecar(path: Path) -> dict[str, Any]:
@@ -158,7 +171,7 @@ def _sidecar(path: Path) -> dict[str, Any]:
         content = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise InputError(f"{other.name}: not JSON; write it as in the documentation", "bad_sidecar") from None
-    if not isinstance(content, dict) or not content.keys() <= FIELDS.keys():
+    if not isinstance(content, dict) or not {name.lower() for name in content} <= FIELDS.keys():
         raise InputError(
             f"{other.name}: must be an object with some of {', '.join(SYNONYMS)} and nothing else", "bad_sidecar"
         )

@@ -16,7 +16,7 @@ import numpy as np
 
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.formats.arrays import plain
-from omi_keras.recordings.formats.declared import FIELDS, declared, recording
+from omi_keras.recordings.formats.declared import FIELDS, check_scales, declared, recording
 from omi_keras.recordings.formats.files import MAX_PARSED_BYTES
 from omi_keras.recordings.formats.recording import Recording, printable
 
@@ -66,6 +66,7 @@ def read(data: bytes, path: Path) -> Recording:
         have = ", ".join(printable(name) for name in list(variables)[:10]) or "nothing"
         raise InputError(f"{file}: no ECG found (it holds {have}); call the 12 x samples array signal", "ambiguous")
     said = {name: _plain(value) for name, value in lower.items() if name in FIELDS and not isinstance(value, dict)}
+    check_scales({name: _plain(value) for name, value in lower.items()}, file)
     return recording(array, declared(said, path), path, "MATLAB", counts=array.dtype.kind in "iu")
 
 
