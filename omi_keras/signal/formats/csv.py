@@ -10,7 +10,7 @@ import numpy as np
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.formats.declared import declared, recording
 from omi_keras.signal.formats.files import MAX_PARSED_BYTES
-from omi_keras.signal.formats.recording import Recording, lead_name, printable
+from omi_keras.signal.formats.recording import Recording, choose_leads, lead_name, printable
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 MAX_COLUMNS = 512
@@ -19,6 +19,10 @@ LARGEST_STEP_S = 0.05
 
 _WITH_UNIT = re.compile(r"(?P<name>.+?)\s*(?:_|\s|\(|\[)\s*(?P<units>[muµμ]?V)\s*[\])]?", re.IGNORECASE)
 _TIME = re.compile(r"(t|time|seconds|milliseconds)([ _]?[\[(]?m?s(ec)?[\])]?)?", re.IGNORECASE)
+_TIME_UNIT = re.compile(r"(milliseconds|seconds|(?<![a-z])m?s(?:ec)?)[\])]?$", re.IGNORECASE)
+_PER_SECOND = {"mi": 1000.0, "ms": 1000.0, "se": 1.0, "s": 1.0}
+MICRO = 0xB5
+MICRO_SIGNS = str.maketrans("µμ", "uu")
 
 
 def looks_like(head: bytes) -> bool:
@@ -33,7 +37,8 @@ def read(data: bytes, path: Path) -> Recording:
     if len(data) > MAX_PARSED_BYTES:
         raise InputError(f"{file}: {len(data)} bytes of text are too many; cut out the 10 s of interest", "too_large")
     try:
-        text = data.decode("utf-8-sig")
+        # Of what is not ASCII only a µ in the names can matter, which is 0xB5 in Latin-1.
+        text = data.decode("latin-1" if set(data) - set(range(128)) == {MICRO} else "utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{file}: not UTF-8 text; save it as CSV in UTF-8", "bad_table") from None
     lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
@@ -49,17 +54,19 @@ def read(data: bytes, path: Path) -> Recording:
             f"{file}: its first row names no leads; begin with a row such as I,II,III,aVR,aVL,aVF,V1,V2 ...",
             "missing_lead",
         )
+    choose_leads([lead or name for (lead, _), name in zip(leads.values(), names, strict=True)], file)
     table = _numbers(lines, delimiter, names, used if clock is None else [*used, clock], file)
-    units = {unit for k in used if (unit := leads[k][1]) is not None}
+    units = {unit.lower().translate(MICRO_SIGNS) for k in used if (unit := leads[k][1]) is not None}
     if len(units) > 1 or (units and any(leads[k][1] is None for k in used)):
         raise InputError(f"{file}: its columns have different units; use one unit for all leads", "bad_units")
     fields: dict[str, object] = {"leads": [str(leads[k][0]) for k in used]}
     if units:
         fields["units"] = units.pop()
     if clock is not None:
-        fields["rate"] = _rate(table[:, -1], file)
-    counts = "." not in text[len(lines[0]) :]
-    return recording(table[:, : len(used)].T, declared(fields, path), path, "CSV", counts=counts)
+        fields |= _rate(table[:, -1], names[clock], declared({}, path).rate is not None, file)
+    return recording(
+        table[:, : len(used)].T, declared(fields, path), path, "CSV", counts=_counts(lines, delimiter, used)
+    )
 
 
 def _lead(cell: str) -> tuple[str | None, str | None]:
@@ -108,12 +115,37 @@ def _numbers(lines: list[str], delimiter: str, names: list[str], used: list[int]
     raise InputError(f"{file}: not a table of numbers; export it again", "bad_table")
 
 
-def _rate(times: np.ndarray, file: str) -> float:
-    """Samples per second from a time column."""
+def _counts(lines: list[str], delimiter: str, used: list[int]) -> bool:
+    """Whether no lead has a decimal point or an exponent; a time column has one where samples are integers."""
+    for line in lines[1:]:
+        cells = line.split(delimiter)
+        if any("." in cells[k] or "e" in cells[k].lower() for k in used):
+            return False
+    return True
+
+
+def _rate(times: np.ndarray, name: str, known: bool, file: str) -> dict[str, object]:
+    """Samples per second from a time column, as a declared field.
+
+    Raises
+    ------
+    InputError
+        When it does not rise evenly, or counts 0, 1, 2 ... without a unit: samples and milliseconds look alike then.
+    """
     span = float(times[-1] - times[0]) if len(times) > 1 else 0.0
     step = span / max(len(times) - 1, 1)
     # Rounded times are off by up to half a step, gaps by more.
     if not step > 0 or np.abs(times - times[0] - step * np.arange(len(times))).max() > 0.6 * step:
         raise InputError(f"{file}: its time column does not rise evenly; export it without gaps", "bad_rate")
-    rate = (1.0 if step < LARGEST_STEP_S else 1000.0) / step
-    return round(rate) if abs(rate - round(rate)) < 1e-3 * rate else rate
+    unit = _TIME_UNIT.search(name)
+    if unit is None and step == 1.0:
+        if known:
+            return {}
+        raise InputError(
+            f"{file}: its time column counts 0, 1, 2 ...: milliseconds or samples? Call it time_ms, or say "
+            f'{{"rate": 500}} in {file}.json',
+            "no_rate",
+        )
+    per_second = (1.0 if step < LARGEST_STEP_S else 1000.0) if unit is None else _PER_SECOND[unit[1].lower()[:2]]
+    rate = per_second / step
+    return {"rate": round(rate) if abs(rate - round(rate)) < 1e-3 * rate else rate}
