@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
-# Noisy leads do not stay on one value to the step for so long; in several leads at once, for less.
-NOISY_SECONDS = 0.1
-NOISY_SAMPLES_OF_ALL = 8
-# Without noise (a simulator's, a filter's) a lead may rest between T and P, at the slowest rates for so long.
-REST_SECONDS = 2.0
+# A lead does not rest on one value, to the step, for so many times as long as nine of ten of its other rests. Without
+# noise (a simulator's, a filter's) that is as long as from T to P; then at least so long, the slowest rates' pause.
+TIMES_LONGER, LEAST_SECONDS, REST_SECONDS = 10, 0.1, 2.0
+# All leads at once do not for a shorter time: the sum of what each says, held against this.
+TIMES_OF_ALL, LEAST_OF_ALL = 20, 8
+# A break is held against the bends so near, of which so many must be known; less than some steps is none.
+NEAR_SECONDS, FEWEST_BENDS, STEPS = 0.04, 5, 10.0
 
 
 def padding_value(value: Any, kind: str) -> int | None:
@@ -64,39 +67,61 @@ def padded(raw: np.ndarray, value: int, rate: float, bits_stored: int) -> np.nda
         extremes |= {-half, half - 1} if signed else {2 * half - 1}
     if value in extremes or not equal.any():
         return equal
-    bends = [_bends(raw[:, k].astype(np.int64), equal[:, k]) for k in range(raw.shape[1])]
-    noisy = [bool(bend.size) and float(np.median(bend)) >= 1.0 for bend in bends]
     out = np.zeros(equal.shape, bool)
+    doubts = 0.0
     for k in range(raw.shape[1]):
-        longest = round((NOISY_SECONDS if noisy[k] else REST_SECONDS) * rate)
-        steepest = float(bends[k].max()) if bends[k].size else 0.0
         first, end = _runs(equal[:, k])
-        gap = (end - first >= longest) | _breaks_in(raw[:, k], first, end, value, steepest)
+        if not first.size:
+            continue
+        rests = np.sort(end - first)
+        usual = int(rests[int(0.9 * (len(rests) - 1))]) if len(rests) > 1 else 1
+        # A lead that is padded throughout says nothing about the others.
+        doubts += 1.0 / usual if rests[-1] < REST_SECONDS * rate or len(rests) > 1 else 0.0
+        longest = min(max(TIMES_LONGER * usual, LEAST_SECONDS * rate), REST_SECONDS * rate)
+        bends = _bends(raw[:, k].astype(np.int64), equal[:, k])
+        gap = (end - first >= longest) | _breaks(raw[:, k], first, end, value, _steepest(bends, rate))
         for start, stop in zip(first[gap].tolist(), end[gap].tolist(), strict=True):
             out[start:stop, k] = True
-    if 2 * sum(noisy) > len(noisy):
-        for start, stop in zip(*(edge.tolist() for edge in _runs(equal.all(axis=1))), strict=True):
-            if stop - start >= NOISY_SAMPLES_OF_ALL:
-                out[start:stop] = True
+    for start, stop in zip(*(edge.tolist() for edge in _runs(equal.all(axis=1))), strict=True):
+        if stop - start >= LEAST_OF_ALL and (stop - start) * doubts >= TIMES_OF_ALL:
+            out[start:stop] = True
     return out
 
 
 def _bends(x: np.ndarray, equal: np.ndarray) -> np.ndarray:
-    """Absolute second differences that touch no sample of the padding value."""
-    clear = ~(equal[:-2] | equal[1:-1] | equal[2:])
-    return np.abs(np.diff(x, 2))[clear]
+    """Absolute second differences about each sample, (samples,) float64; NaN where one touches the padding value."""
+    out = np.full(len(x), np.nan)
+    if len(x) > 2:
+        clear = ~(equal[:-2] | equal[1:-1] | equal[2:])
+        out[1:-1][clear] = np.abs(np.diff(x, 2))[clear]
+    return out
 
 
-def _breaks_in(x: np.ndarray, first: np.ndarray, end: np.ndarray, value: int, steepest: float) -> np.ndarray:
-    """Runs that begin or end with a sharper bend than the channel has anywhere else, by half and a step or two."""
-    inner = (first > 0) & (end < len(x))
-    before = np.where(first > 0, x[first - 1].astype(np.int64) - value, 0)
-    after = np.where(end < len(x), x[np.minimum(end, len(x) - 1)].astype(np.int64) - value, 0)
-    bend = np.maximum(np.abs(before), np.abs(after))
+def _steepest(bends: np.ndarray, rate: float) -> np.ndarray:
+    """The sharpest bend around each sample; that of the whole lead where too few around it are known."""
+    known = np.isfinite(bends)
+    size = 2 * round(NEAR_SECONDS * rate) + 1
+    near = maximum_filter1d(np.where(known, bends, 0.0), size, mode="nearest")
+    enough = uniform_filter1d(known.astype(np.float64), size, mode="nearest") * size >= FEWEST_BENDS - 0.5
+    return np.where(enough, near, np.where(known, bends, 0.0).max())
+
+
+def _breaks(x: np.ndarray, first: np.ndarray, end: np.ndarray, value: int, steepest: np.ndarray) -> np.ndarray:
+    """Runs that the signal enters or leaves with a sharper bend than it has around them, by half and some steps."""
+    last = len(x) - 1
+    wide = np.pad(x.astype(np.int64), (4, 4), constant_values=value)  # sample k is at k + 4
+    # Bends just outside the run: a pacing spike beside zeros is as sharp there.
+    before = [wide[first + 4 - k] for k in (1, 2, 3)]
+    after = [wide[end + 3 + k] for k in (1, 2, 3)]
+    outside = np.maximum(*(np.abs(a - 2 * b + c) for a, b, c in (before, after)))
+    inner = (first > 0) & (end <= last)
+    jump = np.maximum(
+        np.where(first > 0, np.abs(before[0] - value), 0), np.where(end <= last, np.abs(after[0] - value), 0)
+    )
     # A single sample may lie on a slope, and a slope may lead to the very first and last.
-    single = end - first == 1
-    bend = np.where(single, np.where(inner, np.abs(before + after), 0), bend)
-    return bend > 1.5 * steepest + 2.0
+    jump = np.where(end - first == 1, np.where(inner, np.abs(before[0] + after[0] - 2 * value), 0), jump)
+    known = np.maximum(steepest[np.maximum(first - 1, 0)], steepest[np.minimum(end, last)])
+    return jump > 1.5 * np.maximum(known, outside) + STEPS
 
 
 def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

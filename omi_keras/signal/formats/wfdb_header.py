@@ -130,7 +130,7 @@ def _is_multi_segment(content: list[str]) -> bool:
 
 def _record_line(path: Path, fields: list[str]) -> tuple[int, float, int | None]:
     """Number of signals, sampling rate and number of samples; base time and date are not read at all."""
-    if len(fields) < 2 or "=" in fields[0] or "<" in fields[0]:
+    if len(fields) < 2 or re.search(r"[=<{]", fields[0]) or not re.fullmatch(r"[-+]?\d+", fields[1]):
         raise _error(path, "not a WFDB header (.hea); its first line names no record and signals", "bad_header")
     if not _COUNT.fullmatch(fields[1]) or not 0 < int(fields[1]) <= MAX_SIGNALS:
         raise _error(path, f"number of signals must be 1 to {MAX_SIGNALS}, got {fields[1]}", "bad_header")
