@@ -125,11 +125,10 @@ def test_csv_times_in_whole_numbers(tmp_path: Path, ecg: np.ndarray, name: str, 
 
 def test_csv_time_that_may_count_samples(tmp_path: Path, ecg: np.ndarray) -> None:
     content = csv_text(["time", *(f"{lead}_mV" for lead in LEADS)], np.vstack([np.arange(5000), ecg]))
-    assert refused(tmp_path / "a.csv", content, "milliseconds or samples?").reason == "no_rate"
-    (tmp_path / "a.csv.json").write_text('{"rate": 500}')
-    assert read(tmp_path / "a.csv", content).signal.shape == (12, 5000)
+    assert refused(tmp_path / "a.csv", content, "milliseconds at 1000 Hz or the samples' numbers").reason == "no_rate"
+    numbered = content.replace(b"time", b"sample", 1)
+    assert "assumed_rate" in read(tmp_path / "a.csv", numbered).flags
     seconds = content.replace(b"time", b"time_s", 1)
-    (tmp_path / "a.csv.json").unlink()
     refused(tmp_path / "a.csv", seconds, "50 to 10000 Hz")
 
 

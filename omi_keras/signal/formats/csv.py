@@ -12,17 +12,19 @@ from omi_keras.signal.formats.declared import declared, recording
 from omi_keras.signal.formats.files import MAX_PARSED_BYTES
 from omi_keras.signal.formats.recording import Recording, choose_leads, lead_name, printable
 
+MICRO = 0xB5
+MICRO_SIGNS = str.maketrans("µμ", "uu")
 SUFFIXES = (".csv", ".tsv", ".txt")
 MAX_COLUMNS = 512
-# A time column's steps: seconds below this, milliseconds above.
+# A time column's steps where its name says no unit: seconds below this, milliseconds above.
 LARGEST_STEP_S = 0.05
 
 _WITH_UNIT = re.compile(r"(?P<name>.+?)\s*(?:_|\s|\(|\[)\s*(?P<units>[muµμ]?V)\s*[\])]?", re.IGNORECASE)
-_TIME = re.compile(r"(t|time|seconds|milliseconds)([ _]?[\[(]?m?s(ec)?[\])]?)?", re.IGNORECASE)
-_TIME_UNIT = re.compile(r"(milliseconds|seconds|(?<![a-z])m?s(?:ec)?)[\])]?$", re.IGNORECASE)
-_PER_SECOND = {"mi": 1000.0, "ms": 1000.0, "se": 1.0, "s": 1.0}
-MICRO = 0xB5
-MICRO_SIGNS = str.maketrans("µμ", "uu")
+_TIME = re.compile(
+    r"(?P<name>t|time|seconds|milliseconds|microseconds)([ _]?[\[(]?(?P<unit>[muµμ]?s)(ec(onds?)?)?[\])]?)?",
+    re.IGNORECASE,
+)
+_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6}
 
 
 def looks_like(head: bytes) -> bool:
@@ -63,10 +65,9 @@ def read(data: bytes, path: Path) -> Recording:
     if units:
         fields["units"] = units.pop()
     if clock is not None:
-        fields |= _rate(table[:, -1], names[clock], declared({}, path).rate is not None, file)
-    return recording(
-        table[:, : len(used)].T, declared(fields, path), path, "CSV", counts=_counts(lines, delimiter, used)
-    )
+        fields["rate"] = _rate(table[:, -1], names[clock], file)
+    counts = _counts(lines, delimiter, used)
+    return recording(table[:, : len(used)].T, declared(fields, path), path, "CSV", counts=counts)
 
 
 def _lead(cell: str) -> tuple[str | None, str | None]:
@@ -124,28 +125,23 @@ def _counts(lines: list[str], delimiter: str, used: list[int]) -> bool:
     return True
 
 
-def _rate(times: np.ndarray, name: str, known: bool, file: str) -> dict[str, object]:
-    """Samples per second from a time column, as a declared field.
-
-    Raises
-    ------
-    InputError
-        When it does not rise evenly, or counts 0, 1, 2 ... without a unit: samples and milliseconds look alike then.
-    """
+def _rate(times: np.ndarray, name: str, file: str) -> float:
+    """Samples per second from a time column, in the unit of its name or, where that has none, of its steps."""
     span = float(times[-1] - times[0]) if len(times) > 1 else 0.0
     step = span / max(len(times) - 1, 1)
     # Rounded times are off by up to half a step, gaps by more.
     if not step > 0 or np.abs(times - times[0] - step * np.arange(len(times))).max() > 0.6 * step:
         raise InputError(f"{file}: its time column does not rise evenly; export it without gaps", "bad_rate")
-    unit = _TIME_UNIT.search(name)
-    if unit is None and step == 1.0:
-        if known:
-            return {}
-        raise InputError(
-            f"{file}: its time column counts 0, 1, 2 ...: milliseconds or samples? Call it time_ms, or say "
-            f'{{"rate": 500}} in {file}.json',
-            "no_rate",
-        )
-    per_second = (1.0 if step < LARGEST_STEP_S else 1000.0) if unit is None else _PER_SECOND[unit[1].lower()[:2]]
+    match = _TIME.fullmatch(name)
+    word = ((match["unit"] or match["name"]) if match else "").lower().replace("µ", "u").replace("μ", "u")
+    per_second = _PER_SECOND.get(word)
+    if per_second is None:
+        if step == 1.0:
+            raise InputError(
+                f"{file}: column {name} counts 0, 1, 2 ...: milliseconds at 1000 Hz or the samples' numbers; "
+                "call it time_ms or sample",
+                "no_rate",
+            )
+        per_second = 1.0 if step < LARGEST_STEP_S else 1000.0
     rate = per_second / step
-    return {"rate": round(rate) if abs(rate - round(rate)) < 1e-3 * rate else rate}
+    return round(rate) if abs(rate - round(rate)) < 1e-3 * rate else rate

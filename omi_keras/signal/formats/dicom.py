@@ -9,6 +9,7 @@ import io
 import re
 import struct
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ from omi_keras.signal.record import DeviceBeat
 MAGIC_OFFSET, MAGIC = 128, b"DICM"
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
+UNDEFINED, PIXELS, MIN_FILLED = 0xFFFFFFFF, b"\xe0\x7f", 64
 SAMPLES = {(8, "SB"): "i1", (8, "UB"): "u1", (16, "SS"): "i2", (16, "US"): "u2", (32, "SL"): "i4", (32, "UL"): "u4"}
 MAX_GROUPS, MAX_CHANNELS = 32, 64
 # Of the elements that a file without a preamble begins with.
@@ -134,11 +136,31 @@ def read(data: bytes, path: Path) -> Recording:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what pydicom finds unusual in identifiers and dates
             # The preamble is optional in practice; read_record has looked at what comes instead.
-            return _recording(pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, force=True), file)
+            dataset = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, force=True)
+            whole = _is_whole(dataset, data)  # as long as its elements are not taken apart
+            found = _recording(dataset, file)
+        if not whole:
+            raise InputError(f"{file}: damaged or truncated DICOM: stray bytes; export it again", "bad_dicom")
+        return found
     except InputError:
         raise
     except Exception:  # whatever pydicom trips over, the file is at fault; its words may hold names
         raise InputError(f"{file}: damaged or truncated DICOM; export it again", "bad_dicom") from None
+
+
+def _is_whole(dataset: Any, data: bytes) -> bool:
+    """Whether the elements are in order and the last one ends the file, as they do unless bytes have moved."""
+    tags = list(dataset.keys())
+    if not tags or any(a >= b for a, b in pairwise(tags)):
+        return not tags
+    last = dataset.get_item(tags[-1])
+    start, length = getattr(last, "value_tell", None), getattr(last, "length", UNDEFINED)
+    if start is None or length == UNDEFINED:
+        return True
+    rest = data[start + length :]
+    # Some media are filled up with zeros to a block; a few may be samples that have moved out of the last element.
+    filled = len(rest) >= MIN_FILLED and not rest.strip(b"\0")
+    return start + length == len(data) or filled or rest.startswith(PIXELS)
 
 
 def _recording(dataset: Any, file: str) -> Recording:
