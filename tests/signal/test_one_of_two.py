@@ -165,6 +165,17 @@ def test_sierra_spare_channels(tmp_path: Path, synthetic, encoding: str, channel
         refused(path, ecg_files.sierra(adu, encoding=encoding, milliseconds=5500), "12 leads of 2750")
 
 
+def test_matlab_arrays(tmp_path: Path, ecg: np.ndarray) -> None:
+    scipy_io = pytest.importorskip("scipy.io")
+    path = tmp_path / "a.mat"
+    both = {"fs": 500.0, "units": "mV", "val": ecg}
+    for other in ({"signal": ecg * 2}, {"ECG": {"data": ecg * 2}}, {"A": {"data": ecg * 2}, "B": {"data": ecg}}):
+        scipy_io.savemat(path, both | other)
+        assert refused(path, path.read_bytes(), "which of its arrays is the ECG", "val").reason == "ambiguous"
+    scipy_io.savemat(path, both | {"ECG": {"data": ecg}, "notes": "none"})
+    np.testing.assert_allclose(read(path, path.read_bytes()).signal, ecg, atol=1e-6)
+
+
 def test_scp_sections_and_fiducial_points(tmp_path: Path, adu: np.ndarray) -> None:
     path, rhythm, beat = tmp_path / "a.scp", ecg_files.scp_signals(adu), ecg_files.scp_signals(adu[:, :350])
     for fiducial, r_sample in ((101, 100), (0, None), (351, None), (60000, None)):
