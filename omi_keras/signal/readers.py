@@ -78,8 +78,9 @@ def read_record(
     -------
     Record
         With the flags ``derived_leads`` where limb leads were computed, ``checksum`` where the samples are not
-        those that a checksum in the file was written for. Whether the signal is fit to be judged is decided where
-        it is judged, by :func:`omi_keras.signal.median_beat.median_beat`.
+        those that a checksum in the file was written for, ``several_rhythms`` where a MUSE file has more than the one
+        that was taken. Whether the signal is fit to be judged is decided where it is judged, by
+        :func:`omi_keras.signal.median_beat.median_beat`.
 
     Raises
     ------

@@ -34,6 +34,7 @@ BEAT = {"label": None, "originality": "DERIVED", "trigger": 250}
         ({"label": None, "originality": "DERIVED"}, None),
         ({"label": None, "trigger": 250}, 250),
         ({"label": "MEDIAN BEAT"}, None),
+        ({"label": None}, None),
         ({"label": "RHYTHM", "originality": "DERIVED", "trigger": 0}, None),
         ({"label": None, "originality": "DERIVED", "trigger": 9999}, None),
     ],

@@ -185,8 +185,18 @@ def _recording(dataset: Any, file: str) -> Recording:
         "DICOM",
         age=known_age(int(age[1]) * YEARS[age[2]]) if age else None,
         sex=known_sex(str(dataset.get("PatientSex", ""))),
-        device_beat=next((beat for other in groups if other.is_beat and (beat := _beat(other, file))), None),
+        device_beat=next((beat for other in _beats(groups, group) if (beat := _beat(other, file))), None),
     )
+
+
+def _beats(groups: list[_Group], rhythm: _Group) -> list[_Group]:
+    """Groups that are beats; last, what says nothing of itself but is too short to be a rhythm beside this one."""
+    short = [
+        group
+        for group in groups
+        if group is not rhythm and not group.is_beat and 2 * group.seconds <= min(MAX_SECONDS, rhythm.seconds)
+    ]
+    return [group for group in groups if group.is_beat] + short
 
 
 def _syntax(dataset: Any) -> str:
