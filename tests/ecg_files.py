@@ -7,6 +7,7 @@ import binascii
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +64,11 @@ def sierra_differences(adu: np.ndarray) -> np.ndarray:
 
 def sierra_data(adu: np.ndarray, encoding: str, spare: int = 0) -> str:
     """Content of ``<parsedwaveforms>``: ``XLI``, ``Base64`` or ``Plain``."""
+    if encoding != "XLI":
+        # HeartStart MRx: empty but for the calibration pulse.
+        empty = np.zeros((spare, adu.shape[1]), np.int64)
+        empty[:, 5300:5400] = 200
+        adu = np.concatenate([adu.astype(np.int64), empty])
     if encoding == "Plain":
         return "\n".join(" ".join(map(str, row)) for row in adu.tolist())
     if encoding == "Base64":
@@ -132,16 +138,21 @@ def dicom(
     *,
     patient: dict | None = None,
     sop_class: str = "1.2.840.10008.5.1.4.1.1.9.1.1",
+    implicit: bool = False,
+    header: bool = True,
 ) -> bytes:
-    """A 12-lead ECG object; each group: ``adu`` (leads, samples) integers and what differs from the usual."""
+    """A 12-lead ECG object; each group: ``adu`` (leads, samples) integers and what differs from the usual.
+
+    Without ``header`` the bare data set, as networks carry it.
+    """
     import io
 
     from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, "1.2.3.4"
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     dataset = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = sop_class, "1.2.3.4", "ECG"
     dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = "TESTNAME^JANE", "TESTID-77", "19500101"
@@ -158,18 +169,24 @@ def dicom(
         adu = group["adu"]
         leads = group.get("leads", LEADS[: len(adu)])
         item = Dataset()
-        item.MultiplexGroupLabel = group.get("label", "RHYTHM")
-        item.WaveformOriginality = "ORIGINAL"
+        if group.get("label", "RHYTHM") is not None:
+            item.MultiplexGroupLabel = group.get("label", "RHYTHM")
+        item.WaveformOriginality = group.get("originality", "ORIGINAL")
+        if "trigger" in group:
+            item.TriggerSamplePosition = group["trigger"]
         item.NumberOfWaveformChannels = group.get("channels", len(adu))
         item.NumberOfWaveformSamples = group.get("samples", adu.shape[1])
         item.SamplingFrequency = group.get("rate", 500)
         item.WaveformBitsAllocated = group.get("bits", 16)
         item.WaveformSampleInterpretation = group.get("interpretation", "SS")
         kind = {8: "i1", 16: "i2", 32: "i4"}[group.get("bits", 16)]
+        kind = kind.replace("i", "u") if item.WaveformSampleInterpretation.startswith("U") else kind
         data = adu.T.astype("<" + kind).tobytes()
         item.WaveformData = data[: group.get("bytes", len(data))]
         if "padding" in group:
             item.WaveformPaddingValue = struct.pack("<h", group["padding"])
+        if "padding_number" in group:  # not as the standard has it
+            item.add_new(0x5400100A, "SS", group["padding_number"])
         channels = []
         for lead in leads:
             channel = Dataset()
@@ -182,6 +199,8 @@ def dicom(
                 channel.ChannelSensitivityCorrectionFactor = group.get("correction", "1")
                 channel.ChannelBaseline = group.get("baseline", "0")
             channel.WaveformBitsStored = group.get("bits", 16)
+            if lead in group.get("skews", {}):
+                channel.ChannelSampleSkew = group["skews"][lead]
             channels.append(channel)
         item.ChannelDefinitionSequence = channels
         items.append(item)
@@ -189,7 +208,11 @@ def dicom(
         dataset.WaveformSequence = items
     stream = io.BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
+    if header:
+        return stream.getvalue()
+    at = 128 + 4
+    (length,) = struct.unpack_from("<I", stream.getvalue(), at + 8)  # of the rest of group 2
+    return stream.getvalue()[at + 12 + length :]
 
 
 MUSE_LEADS = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -253,7 +276,12 @@ def aecg_set(adu: np.ndarray, leads: tuple[str, ...] = LEADS, **changes: str) ->
     return f"<component><sequenceSet>{''.join(sequences)}</sequenceSet></component>"
 
 
-def aecg(*sets: str, derived: str = "") -> bytes:
+def aecg_series(code: str, *sets: str) -> str:
+    """A series that stands beside the rhythm."""
+    return f'<component><series><code code="{code}"/>{"".join(sets)}</series></component>'
+
+
+def aecg(*sets: str, derived: str = "", before: str = "", after: str = "") -> bytes:
     """An annotated ECG with the elements of the HL7 implementation guide that matter here."""
     beat = (
         f'<derivation><derivedSeries><code code="REPRESENTATIVE_BEAT"/>{derived}</derivedSeries></derivation>'
@@ -266,8 +294,8 @@ def aecg(*sets: str, derived: str = "") -> bytes:
 <componentOf><timepointEvent><componentOf><subjectAssignment><subject><trialSubject><id extension="TESTID-77"/>
 <subjectDemographicPerson><name>TESTNAME</name><administrativeGenderCode code="F"/><birthTime value="19500101"/>
 </subjectDemographicPerson></trialSubject></subject></subjectAssignment></componentOf></timepointEvent></componentOf>
-<component><series><code code="RHYTHM" codeSystem="2.16.840.1.113883.5.4"/>{beat}{"".join(sets)}</series></component>
-</AnnotatedECG>""".encode()
+{before}<component><series><code code="RHYTHM" codeSystem="2.16.840.1.113883.5.4"/>{beat}{"".join(sets)}</series>
+</component>{after}</AnnotatedECG>""".encode()
 
 
 def edf(
@@ -279,7 +307,7 @@ def edf(
     width: int = 2,
     reserved: str = "EDF+C",
     annotations: bool = False,
-    **changes: str,
+    **changes: Any,
 ) -> bytes:
     """EDF or (``width=3``) BDF with 5 µV a step; ``changes`` replace header fields, in all signals."""
     # Eight characters a field: BDF cannot state its whole range in steps of 5 µV.
@@ -289,6 +317,7 @@ def edf(
         "digital_low": str(-limit), "digital_high": str(limit - 1),
     }  # fmt: skip
     ranges |= {key: value for key, value in changes.items() if key in ranges}
+    turned = changes.get("turned", ())  # leads with a negative gain; their numbers are to be stored upside down
     per_record = rate * seconds
     n, records = len(adu) + annotations, adu.shape[1] // per_record
     head = {
@@ -307,7 +336,8 @@ def edf(
     extra = 1 if annotations else 0
     fields += [(label, 16) for label in (*labels, *["EDF Annotations"] * extra)] + [("", 80)] * n
     for key in ("units", "low", "high", "digital_low", "digital_high"):
-        fields += [(ranges[key], 8)] * n
+        other = {"low": "high", "high": "low"}.get(key, key)
+        fields += [(ranges[other if label in turned else key], 8) for label in (*labels, *[""] * extra)]
     fields += [("", 80)] * n + [(head["samples"], 8)] * (n - extra) + [("15", 8)] * extra + [("", 32)] * n
     out = bytearray("".join(text.ljust(size)[:size] for text, size in fields).encode("latin-1"))
     for k in range(records):

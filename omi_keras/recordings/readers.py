@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from omi_keras.recordings.errors import InputError
-from omi_keras.recordings.formats import aecg, arrays, csv, dicom, edf, matlab, muse, scp, sierra, wfdb, xml
+from omi_keras.recordings.formats import aecg, arrays, csv, dicom, edf, foreign, matlab, muse, scp, sierra, wfdb, xml
 from omi_keras.recordings.formats.beats import limb_leads
 from omi_keras.recordings.formats.files import read_bytes
 from omi_keras.recordings.formats.recording import DERIVABLE, Recording, check_length, printable
@@ -20,6 +20,12 @@ from omi_keras.recordings.resampling import resample
 # What a record may be called on disk when it is named without its extension, likeliest first.
 SUFFIXES = (".hea", ".xml", ".dcm", ".scp", ".edf", ".bdf", ".npz", ".npy", ".csv", ".mat")
 SUPPORTED = "WFDB, Philips, MUSE or HL7 XML, DICOM, SCP-ECG, EDF, MATLAB, CSV, NPY or NPZ"
+
+# What a file is by its extension.
+KNOWN = {
+    ".hea": "a WFDB header", ".xml": "XML", ".dcm": "DICOM", ".scp": "SCP-ECG", ".edf": "EDF", ".bdf": "BDF",
+    ".npy": "a NumPy array file", ".npz": "a NumPy array file", ".mat": "a MATLAB file", ".csv": "a table",
+}  # fmt: skip
 
 # Far above what wrong units make of an ECG, which the quality check names better.
 MAX_MV = 1e6
@@ -72,8 +78,9 @@ def read_record(
     -------
     Record
         With the flags ``derived_leads`` where limb leads were computed, ``checksum`` where the samples are not
-        those that a checksum in the file was written for. Whether the signal is fit to be judged is decided where
-        it is judged, by :func:`omi_keras.beats.median_beats.median_beat`.
+        those that a checksum in the file was written for, ``several_rhythms`` where a MUSE file has more than the one
+        that was taken. Whether the signal is fit to be judged is decided where it is judged, by
+        :func:`omi_keras.beats.median_beats.median_beat`.
 
     Raises
     ------
@@ -122,17 +129,24 @@ def find_record(path: Path) -> Path:
 def _read(path: Path) -> Recording:
     """Recognise the format by content; only a WFDB header and headerless arrays need their name."""
     suffix, file = path.suffix.lower(), path.name
-    if suffix == ".hea":
-        return wfdb.read(path)
     if suffix in (".mat", ".dat") and (header := path.with_suffix(".hea")).is_file():
         return wfdb.read(header)
     head = read_bytes(path, start=_HEAD_BYTES)
+    is_dicom, is_scp = dicom.looks_like(head), scp.looks_like(head, named=suffix == ".scp")
+    # These two begin with bytes that may be anything.
+    if not is_dicom and not is_scp and (other := foreign.what_it_is(head)) is not None:
+        what, advice = other
+        raise InputError(
+            f"{file}: is {what}, not {KNOWN.get(suffix, 'a recording in a known format')}; {advice}", "unknown_format"
+        )
+    if suffix == ".hea":
+        return wfdb.read(path)
     if not head:
         raise InputError(f"{file}: empty file; export the record again", "empty_file")
     for name, suffixes, recognised, read in (
         ("XML", (".xml",), head.lstrip().startswith(_XML_STARTS), _read_xml),
-        ("DICOM", (".dcm",), head.startswith(dicom.MAGIC, dicom.MAGIC_OFFSET), dicom.read),
-        ("SCP-ECG", (".scp",), head.startswith(scp.MAGIC, scp.MAGIC_OFFSET) or suffix == ".scp", scp.read),
+        ("DICOM", (".dcm",), is_dicom, dicom.read),
+        ("SCP-ECG", (".scp",), is_scp, scp.read),
         ("EDF", (".edf", ".bdf"), head.startswith((edf.EDF_MAGIC, edf.BDF_MAGIC)), edf.read),
         ("NPY", (".npy",), head.startswith(arrays.NPY_MAGIC), arrays.read_npy),
         ("NPZ", (".npz",), head.startswith(arrays.ZIP_MAGIC), arrays.read_npz),
@@ -146,7 +160,7 @@ def _read(path: Path) -> Recording:
             return read(read_bytes(path), path)
     if _PICKLE.match(head):
         raise InputError(f"{file}: a Python pickle may run code and is never opened; save plain arrays", "pickle")
-    what = "not a NumPy array file" if suffix in (".npy", ".npz") else "not a recording in a known format"
+    what = f"not {KNOWN[suffix]}, whatever its name says" if suffix in KNOWN else "not a recording in a known format"
     raise InputError(f"{file}: {what}; convert it to {SUPPORTED}", "unknown_format")
 
 

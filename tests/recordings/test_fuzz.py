@@ -1,4 +1,4 @@
-"""Damaged files of every format: a sentence or a sound record, never a traceback, never a hang."""
+"""Damaged files of every format: a sentence or a sound record, never a traceback, a hang or other people's values."""
 
 from __future__ import annotations
 
@@ -36,6 +36,39 @@ def _dicom(adu: np.ndarray) -> bytes:
     return ecg_files.dicom([{"adu": adu}, {"adu": adu[:, :600], "label": "MEDIAN BEAT"}])
 
 
+def _unlabelled(adu: np.ndarray) -> list[dict]:
+    beat = {"adu": adu[:, :600], "originality": "DERIVED", "trigger": 300}
+    return [{**group, "label": None, "padding": 0} for group in (beat, {"adu": adu})]
+
+
+def _muse(adu: np.ndarray) -> bytes:
+    parts = (("Rhythm", adu[:, :1500]), ("Median", adu[:, :600]), ("Rhythm", adu))
+    return ecg_files.muse(*(ecg_files.muse_waveform(kind, part[EIGHT]) for kind, part in parts))
+
+
+def _aecg(adu: np.ndarray) -> bytes:
+    short = ecg_files.aecg_set(adu[:, :1250])
+    beat = ecg_files.aecg_series("REPRESENTATIVE_BEAT", ecg_files.aecg_set(adu[:, :500]))
+    return ecg_files.aecg(short, ecg_files.aecg_set(adu), before=beat)
+
+
+def _timed(adu: np.ndarray) -> bytes:
+    names = [f"{'D' if k < 3 else ''}{lead}_µV" for k, lead in enumerate(LEADS)]
+    rows = np.vstack([np.arange(adu.shape[1]) * 2, adu * 5]).T
+    return (";".join(["time_ms", *names]) + "\n").encode("latin-1") + _saved(np.savetxt, rows, fmt="%d", delimiter=";")
+
+
+def _turned(adu: np.ndarray) -> bytes:
+    stored = adu.copy()
+    stored[[1, 7]] = -1 - adu[[1, 7]]
+    return ecg_files.edf(
+        stored,
+        turned=("II", "V2"),
+        units="µV".encode().decode("latin-1"),
+        labels=tuple(f"ECG {lead}" for lead in LEADS),
+    )
+
+
 def _scp(adu: np.ndarray) -> bytes:
     zones = ecg_files.scp_zones(700, 101, [(136, 216, 366), (565, 645, 795)])
     beat = ecg_files.scp_signals(adu[:, 115:465])
@@ -52,6 +85,15 @@ FORMATS: dict[str, Callable[[np.ndarray], bytes]] = {
     "xli.xml": _sierra,
     "base64.xml": lambda adu: ecg_files.sierra(adu, encoding="Base64"),
     "plain.xml": lambda adu: ecg_files.sierra(adu, encoding="Plain"),
+    "spare.xml": lambda adu: ecg_files.sierra(adu, encoding="Plain", spare=4),
+    "spare64.xml": lambda adu: ecg_files.sierra(adu, encoding="Base64", spare=4),
+    "several.xml": _muse,
+    "series.xml": _aecg,
+    "groups.dcm": lambda adu: ecg_files.dicom(_unlabelled(adu)),
+    "bare.dcm": lambda adu: ecg_files.dicom(_unlabelled(adu), header=False),
+    "implicit.dcm": lambda adu: ecg_files.dicom(_unlabelled(adu), implicit=True, header=False),
+    "turned.edf": _turned,
+    "timed.csv": _timed,
     "muse.xml": lambda adu: ecg_files.muse(ecg_files.muse_waveform("Rhythm", adu[EIGHT])),
     "aecg.xml": lambda adu: ecg_files.aecg(ecg_files.aecg_set(adu), derived=ecg_files.aecg_set(adu[:, :500])),
     "a.dcm": _dicom,
@@ -77,20 +119,24 @@ NEEDS = {".xml": "defusedxml", ".dcm": "pydicom"}
 
 
 def _header(adu: np.ndarray) -> bytes:
-    lines = [f"a 12 500 {adu.shape[1]}"]
+    lines = [f"p1/a 12 500 {adu.shape[1]}"]
     for lead, row in zip(LEADS, adu, strict=True):
         lines.append(f"a.dat 16 200(0)/mV 16 0 {row[0]} {(int(row.sum()) + 32768) % 65536 - 32768} 0 {lead}")
     return "\n".join(lines).encode()
 
 
-def damaged(data: bytes, rng: np.random.Generator) -> bytes:
-    """One to four changes: bytes flipped, overwritten, cut out, inserted, the end cut off; half of them early on."""
-    out = bytearray(data)
+def damaged(data: bytes, rng: np.random.Generator) -> tuple[bytes, int]:
+    """One to four changes: bytes flipped, overwritten, cut out, inserted, the end cut off; half of them early on.
+
+    The second value counts the changes that move what comes after them.
+    """
+    out, moved = bytearray(data), 0
     for _ in range(rng.integers(1, 5)):
         reach = min(len(out), 3000 if rng.random() < 0.5 else len(out))
         at = int(rng.integers(0, max(reach, 1)))
         size = int(rng.choice([1, 2, 4, 30, 1000]))
         change = rng.integers(0, 6)
+        moved += change >= 2
         if change == 0 and out:
             out[min(at, len(out) - 1)] ^= 1 << int(rng.integers(0, 8))
         elif change == 1:
@@ -103,7 +149,22 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
             out[at:at] = out[at : at + size]
         else:
             del out[at:]
-    return bytes(out)
+    return bytes(out), moved
+
+
+def resembles(made: np.ndarray, intact: np.ndarray, turns: bool) -> bool:
+    """Whether each lead is the undamaged one but for single samples, a gain and an offset.
+
+    A damaged gain is a gain, and no reader can know better. Other leads, other places in time, upside down where the
+    format does not speak of polarities, or values made of something else are wrong.
+    """
+    for lead, truth in zip(made.astype(float), intact.astype(float), strict=True):
+        x, y = truth - np.median(truth), lead - np.median(lead)
+        high = np.abs(x) > np.quantile(np.abs(x), 0.9)
+        scale = float(np.median(y[high] / x[high]))
+        if (scale <= 0 and not turns) or np.median(np.abs(y - scale * x)) > 0.03 * abs(scale) * np.ptp(truth):
+            return False
+    return True
 
 
 def attack(name: str, folder: Path, synthetic: Callable[..., np.ndarray], times: int, seed: int) -> None:
@@ -124,7 +185,8 @@ def attack(name: str, folder: Path, synthetic: Callable[..., np.ndarray], times:
     assert "checksum" not in intact.flags
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     for _ in range(times):
-        path.write_bytes(damaged(good, rng))
+        content, moved = damaged(good, rng)
+        path.write_bytes(content)
         start = time.perf_counter()
         try:
             made = read_record(path)
@@ -138,6 +200,9 @@ def attack(name: str, folder: Path, synthetic: Callable[..., np.ndarray], times:
             # A checksum over all samples leaves no damage unseen.
             if path.suffix in (".scp", ".dat") and not np.array_equal(made.signal, intact.signal):
                 assert "checksum" in made.flags
+            # Two moves may cancel each other, and then what lies between them has moved.
+            if moved < 2 and made.signal.shape == intact.signal.shape and "checksum" not in made.flags:
+                assert resembles(made.signal, intact.signal, path.suffix in (".edf", ".bdf", ".hea"))
             median_beat(made)
         except InputError as error:
             text = str(error)

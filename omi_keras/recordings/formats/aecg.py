@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -24,21 +25,23 @@ from omi_keras.recordings.formats.xml import integers, number, require
 from omi_keras.recordings.record import DeviceBeat
 
 ROOT = "AnnotatedECG"
+_DERIVED = re.compile(r"BEAT|MEDIAN|TEMPLATE|AVERAGE", re.IGNORECASE)
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
 def read(root: Element, file: str) -> Recording:
-    """Leads of the first complete sequence set of the rhythm series."""
-    every = root.findall("{*}component/{*}series")
-    # Derived or averaged series may stand beside the rhythm.
-    rhythm = [found for found in every if (code := found.find("{*}code")) is not None and code.get("code") == "RHYTHM"]
-    series = (rhythm or every or [require(root, "component/series", file)])[0]
-    sets = [_sequences(found) for found in series.iterfind("{*}component/{*}sequenceSet")]
+    """Leads of the longest complete sequence set of the rhythm series, and the representative beat if there is one."""
+    every = root.findall("{*}component/{*}series") or [require(root, "component/series", file)]
+    # Representative beats and other derived series may stand beside the rhythm instead of within it.
+    rhythm = [found for found in every if _code(found) == "RHYTHM"]
+    rhythm = rhythm or [found for found in every if not _DERIVED.search(_code(found))] or every
+    sets = [_sequences(found) for series in rhythm for found in series.iterfind("{*}component/{*}sequenceSet")]
     if not sets:
         raise InputError(f"{file}: has no waveform (no sequence set in its series); export it again", "too_short")
-    # Printed layouts (3 x 4 leads of 2.5 s) come as several sets: the first complete one, or what the first lacks.
+    # Printed layouts (3 x 4 leads of 2.5 s) come as several sets: the longest complete one, the first of equally
+    # long ones, or what the first lacks.
     complete = [found for found in sets if {lead_name(name) for name in found} >= INDEPENDENT]
-    sequences = complete[0] if complete else sets[0]
+    sequences = max(complete, key=_extent) if complete else sets[0]
     names = list(sequences)
     chosen = choose_leads(names, file)
     rate = _rate(sequences, file)
@@ -51,8 +54,13 @@ def read(root: Element, file: str) -> Recording:
         rate,
         "HL7 aECG",
         sex=None if gender is None else known_sex(gender.get("code")),
-        device_beat=_beat(series, file),
+        device_beat=_beat(every, file),
     )
+
+
+def _code(series: Element) -> str:
+    code = series.find("{*}code")
+    return "" if code is None else code.get("code", "")
 
 
 def _sequences(found: Element) -> dict[str, Element]:
@@ -67,8 +75,26 @@ def _sequences(found: Element) -> dict[str, Element]:
     return out
 
 
+def _extent(sequences: dict[str, Element]) -> float:
+    """Seconds of a set as it states them; 0 where it makes no sense."""
+    digits = next((value.find("{*}digits") for name, value in sequences.items() if lead_name(name)), None)
+    try:
+        return len(((digits is not None and digits.text) or "").split()) / _rate(sequences, "")
+    except InputError:
+        return 0.0
+
+
 def _rate(sequences: dict[str, Element], file: str) -> float:
-    time = next((value for name, value in sequences.items() if name.startswith("TIME_")), None)
+    """Hz, as every sequence of times says."""
+    times = [value for name, value in sequences.items() if name.startswith("TIME_")]
+    rates = {_rate_of(time, file) for time in times} or {_rate_of(None, file)}
+    if len(rates) > 1:
+        stated = " and ".join(f"{rate:g}" for rate in sorted(rates))
+        raise InputError(f"{file}: time increments contradict each other ({stated} Hz); correct the file", "bad_rate")
+    return rates.pop()
+
+
+def _rate_of(time: Element | None, file: str) -> float:
     increment = require(time, "increment", file)
     unit = increment.get("unit", "")
     if unit not in SECONDS:
@@ -91,11 +117,11 @@ def _millivolts(value: Element, name: str, rate: float, file: str) -> np.ndarray
     return digits * step + zero
 
 
-def _beat(series: Element, file: str) -> DeviceBeat | None:
-    for derived in series.iterfind("{*}derivation/{*}derivedSeries"):
-        code = derived.find("{*}code")
-        found = derived.find("{*}component/{*}sequenceSet")
-        if code is None or code.get("code") != "REPRESENTATIVE_BEAT" or found is None:
+def _beat(every: list[Element], file: str) -> DeviceBeat | None:
+    derived = [found for series in every for found in series.iterfind("{*}derivation/{*}derivedSeries")]
+    for series in [*derived, *every]:
+        found = series.find("{*}component/{*}sequenceSet")
+        if not _DERIVED.search(_code(series)) or found is None:
             continue
         sequences = _sequences(found)
         rate = _rate(sequences, file)

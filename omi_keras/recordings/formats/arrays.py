@@ -85,7 +85,7 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> np.
             size = printable(" x ".join(map(str, header.shape[:4])), 60)
             raise InputError(f"{name}: {size} is too long; cut out the 10 s of interest", "too_long")
         left = header.offset + header.bytes - len(start)
-        return _array(header, start[header.offset :] + (stream.read(left) if left > 0 else b""), name)
+        return _array(header, start[header.offset :] + (stream.read(left + 1) if left >= 0 else b""), name)
 
 
 def _header(data: bytes, name: str) -> _Header:
@@ -107,9 +107,10 @@ def _header(data: bytes, name: str) -> _Header:
 
 
 def _array(header: _Header, content: bytes, name: str) -> np.ndarray:
-    if len(content) < header.bytes:
+    if len(content) != header.bytes:
+        which = "shorter" if len(content) < header.bytes else "longer"
         raise InputError(
-            f"{name}: file is shorter than its header says (expected {header.bytes} bytes of numbers, found "
+            f"{name}: file is {which} than its header says (expected {header.bytes} bytes of numbers, found "
             f"{len(content)}); save it again",
             "truncated",
         )

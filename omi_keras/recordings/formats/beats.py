@@ -21,14 +21,17 @@ def device_beat(named: dict[str, np.ndarray], rate: float, r_sample: float | Non
     rate
         Hz.
     r_sample
-        Where R is, in the file's samples.
+        Where R is, in the file's samples from 0; None, and 0 or less, where the file does not say.
 
     Returns
     -------
     DeviceBeat or None
         None where leads are missing, differ in length, or are no beat: it is an extra that refuses no recording.
     """
-    leads = {lead: values for text, values in named.items() if (lead := lead_name(text)) is not None}
+    known = [(lead, values) for text, values in named.items() if (lead := lead_name(text)) is not None]
+    leads = dict(known)
+    if len(leads) != len(known):  # which of two is meant?
+        return None
     if not leads.keys() >= INDEPENDENT:
         return None
     one, two = leads["I"], leads["II"]
@@ -38,7 +41,9 @@ def device_beat(named: dict[str, np.ndarray], rate: float, r_sample: float | Non
     beat = resample(np.stack([leads[lead] for lead in LEADS]), rate, SAMPLING_RATE).astype(np.float32)
     if not np.isfinite(beat).all():
         return None
-    return DeviceBeat(beat, None if r_sample is None else round(r_sample * SAMPLING_RATE / rate))
+    if r_sample is None or not 0 < r_sample < len(one):
+        return DeviceBeat(beat)
+    return DeviceBeat(beat, round(r_sample * SAMPLING_RATE / rate))
 
 
 def limb_leads(one: np.ndarray, two: np.ndarray) -> dict[str, np.ndarray]:

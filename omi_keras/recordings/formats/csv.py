@@ -10,8 +10,10 @@ import numpy as np
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.formats.declared import declared, recording
 from omi_keras.recordings.formats.files import MAX_PARSED_BYTES
-from omi_keras.recordings.formats.recording import Recording, lead_name, printable
+from omi_keras.recordings.formats.recording import Recording, choose_leads, lead_name, printable
 
+MICRO = 0xB5
+MICRO_SIGNS = str.maketrans("µμ", "uu")
 SUFFIXES = (".csv", ".tsv", ".txt")
 MAX_COLUMNS = 512
 # A time column's steps where its name says no unit: seconds below this, milliseconds above.
@@ -37,7 +39,8 @@ def read(data: bytes, path: Path) -> Recording:
     if len(data) > MAX_PARSED_BYTES:
         raise InputError(f"{file}: {len(data)} bytes of text are too many; cut out the 10 s of interest", "too_large")
     try:
-        text = data.decode("utf-8-sig")
+        # Of what is not ASCII only a µ in the names can matter, which is 0xB5 in Latin-1.
+        text = data.decode("latin-1" if set(data) - set(range(128)) == {MICRO} else "utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{file}: not UTF-8 text; save it as CSV in UTF-8", "bad_table") from None
     lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
@@ -53,8 +56,9 @@ def read(data: bytes, path: Path) -> Recording:
             f"{file}: its first row names no leads; begin with a row such as I,II,III,aVR,aVL,aVF,V1,V2 ...",
             "missing_lead",
         )
+    choose_leads([lead or name for (lead, _), name in zip(leads.values(), names, strict=True)], file)
     table = _numbers(lines, delimiter, names, used if clock is None else [*used, clock], file)
-    units = {unit for k in used if (unit := leads[k][1]) is not None}
+    units = {unit.lower().translate(MICRO_SIGNS) for k in used if (unit := leads[k][1]) is not None}
     if len(units) > 1 or (units and any(leads[k][1] is None for k in used)):
         raise InputError(f"{file}: its columns have different units; use one unit for all leads", "bad_units")
     fields: dict[str, object] = {"leads": [str(leads[k][0]) for k in used]}
@@ -62,7 +66,7 @@ def read(data: bytes, path: Path) -> Recording:
         fields["units"] = units.pop()
     if clock is not None:
         fields["rate"] = _rate(table[:, -1], names[clock], file)
-    counts = "." not in text[len(lines[0]) :]
+    counts = _counts(lines, delimiter, used)
     return recording(table[:, : len(used)].T, declared(fields, path), path, "CSV", counts=counts)
 
 
@@ -110,6 +114,15 @@ def _numbers(lines: list[str], delimiter: str, names: list[str], used: list[int]
                     f"{file}: row {row}, lead {names[k]}: not a number: {what}; correct it", "bad_table"
                 ) from None
     raise InputError(f"{file}: not a table of numbers; export it again", "bad_table")
+
+
+def _counts(lines: list[str], delimiter: str, used: list[int]) -> bool:
+    """Whether no lead has a decimal point or an exponent; a time column has one where samples are integers."""
+    for line in lines[1:]:
+        cells = line.split(delimiter)
+        if any("." in cells[k] or "e" in cells[k].lower() for k in used):
+            return False
+    return True
 
 
 def _rate(times: np.ndarray, name: str, file: str) -> float:

@@ -123,8 +123,14 @@ def _records(data: bytes, start: int, size: int, file: str) -> int:
 
 def _millivolts(frames: np.ndarray, signal: _Signal, lead: str, file: str) -> np.ndarray:
     span = signal.digital_high - signal.digital_low
-    what = f"range of lead {lead}"
-    gain = check_gain((signal.high - signal.low) / span if span > 0 else 0.0, what, file)
+    if not span > 0:
+        raise InputError(
+            f"{file}: digital range of lead {lead} must be > 0, got {span:g}: uncalibrated, amplitudes unknown; "
+            "correct it in the file",
+            "uncalibrated",
+        )
+    # A physical maximum below the minimum is a negative amplifier gain (EDF+): the line through both ends holds.
+    gain = check_gain((signal.high - signal.low) / span, f"range of lead {lead}", file, polarity=True)
     factor = to_millivolts(signal.units, f"lead {lead}", file)
     raw = np.ascontiguousarray(frames[:, signal.first : signal.first + signal.samples]).reshape(-1, frames.shape[2])
     if raw.shape[1] == 2:
@@ -136,7 +142,12 @@ def _millivolts(frames: np.ndarray, signal: _Signal, lead: str, file: str) -> np
 
 
 def _text(data: bytes, at: int, width: int) -> str:
-    return data[at : at + width].decode("latin-1").strip()
+    """A field: ASCII by the standard, in practice with a µ in Latin-1 or UTF-8, which do not look alike."""
+    field = data[at : at + width]
+    try:
+        return field.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return field.decode("latin-1").strip()
 
 
 def _number(data: bytes, at: int, width: int, what: str, file: str) -> float:

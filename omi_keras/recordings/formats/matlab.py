@@ -57,17 +57,25 @@ def read(data: bytes, path: Path) -> Recording:
         variables = _version_5(data) if data.startswith(MAGIC) else _version_4(data)
     except (_Damaged, struct.error, ValueError, zlib.error, OverflowError):
         raise InputError(f"{file}: not a MATLAB file, or damaged or cut off; save it again", "bad_array") from None
-    for value in list(variables.values()):
-        if isinstance(value, dict):
-            variables = {**value, **variables}
-    lower = {name.lower(): value for name, value in variables.items()}
-    array = next((lower[name] for name in SIGNALS if isinstance(lower.get(name), np.ndarray)), None)
+    found = [item for name, value in variables.items() for item in _flat(name, value)]
+    lower = {name.lower(): value for name, value in reversed(found)}  # of two fields the first
+    arrays = [(name, value) for name, value in found if name.lower() in SIGNALS and isinstance(value, np.ndarray)]
+    signals = [(name, value) for name, value in arrays if min(value.shape, default=0) > 1] or arrays[:1]
+    if any(not np.array_equal(value, signals[0][1]) for _, value in signals[1:]):
+        names = ", ".join(printable(name) for name, _ in signals[:10])
+        raise InputError(f"{file}: which of its arrays is the ECG ({names})? Keep one of them", "ambiguous")
+    array = signals[0][1] if signals else None
     if array is None:
-        have = ", ".join(printable(name) for name in list(variables)[:10]) or "nothing"
+        have = ", ".join(printable(name) for name, _ in found[:10]) or "nothing"
         raise InputError(f"{file}: no ECG found (it holds {have}); call the 12 x samples array signal", "ambiguous")
     said = {name: _plain(value) for name, value in lower.items() if name in FIELDS and not isinstance(value, dict)}
     check_scales({name: _plain(value) for name, value in lower.items()}, file)
     return recording(array, declared(said, path), path, "MATLAB", counts=array.dtype.kind in "iu")
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
+    """A variable, and the fields of a struct as if they were variables."""
+    return [(name, value), *(value.items() if isinstance(value, dict) else ())]
 
 
 def _plain(value: Any) -> Any:

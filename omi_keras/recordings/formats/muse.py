@@ -10,6 +10,7 @@ import numpy as np
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.formats.beats import device_beat
 from omi_keras.recordings.formats.recording import (
+    INDEPENDENT,
     Recording,
     check_gain,
     check_length,
@@ -17,6 +18,7 @@ from omi_keras.recordings.formats.recording import (
     choose_leads,
     known_age,
     known_sex,
+    lead_name,
     printable,
     to_millivolts,
 )
@@ -27,15 +29,21 @@ ROOT = "RestingECG"
 
 
 def read(root: Element, file: str) -> Recording:
-    """Leads of the rhythm waveform, and the median beat where the file has one."""
-    waveforms = {text(waveform, "WaveformType").lower(): waveform for waveform in root.iterfind("{*}Waveform")}
-    if "rhythm" not in waveforms:
-        have = ", ".join(printable(kind) for kind in waveforms) or "none"
+    """Leads of the rhythm waveform, and the median beat where the file has one; ``several_rhythms`` is a flag."""
+    waveforms = root.findall("{*}Waveform")
+    kinds = [text(waveform, "WaveformType").lower() for waveform in waveforms]
+    rhythms, medians = (
+        [waveform for kind, waveform in zip(kinds, waveforms, strict=True) if kind == wanted]
+        for wanted in ("rhythm", "median")
+    )
+    if not rhythms:
+        have = ", ".join(map(printable, dict.fromkeys(kinds))) or "none"
         raise InputError(f"{file}: has no rhythm waveform (found: {have}); export the full recording", "too_short")
-    rhythm = waveforms["rhythm"]
+    # Of several the longest with all leads, of equally long ones the first; a flag says that there were others.
+    rhythm = max(rhythms, key=_extent)
     items = rhythm.findall("{*}LeadData")
     chosen = choose_leads([text(item, "LeadID") for item in items], file)
-    rate, flags = _rate(rhythm, file), set()
+    rate, flags = _rate(rhythm, file), {"several_rhythms"} if len(rhythms) > 1 else set()
     leads = {}
     for lead, k in chosen.items():
         leads[lead], intact = _lead(items[k], rate, file)
@@ -59,15 +67,26 @@ def read(root: Element, file: str) -> Recording:
         "GE MUSE XML",
         age=known_age(text(patient, "PatientAge") or None) if in_years else None,
         sex=known_sex(text(patient, "Gender")),
-        device_beat=_beat(waveforms.get("median"), file),
+        device_beat=_beat(max(medians, key=_extent, default=None), file),
         flags=tuple(sorted(flags)),
     )
+
+
+def _extent(waveform: Element) -> tuple[bool, float]:
+    """Whether a waveform has all independent leads, and its seconds as it states them."""
+    items = waveform.findall("{*}LeadData")
+    try:
+        base, exponent = float(text(waveform, "SampleBase")), float(text(waveform, "SampleExponent") or 0)
+        seconds = float(text(items[0], "LeadSampleCountTotal")) / (base * 10.0**exponent)
+    except (ValueError, IndexError, ZeroDivisionError, OverflowError):
+        seconds = 0.0
+    return {lead_name(text(item, "LeadID")) for item in items} >= INDEPENDENT, seconds if 0 < seconds < np.inf else 0.0
 
 
 def _rate(waveform: Element, file: str) -> float:
     base = number(text(waveform, "SampleBase"), "SampleBase", file)
     exponent = number(text(waveform, "SampleExponent") or "0", "SampleExponent", file)
-    return check_rate(base * 10.0 ** max(-6.0, min(6.0, exponent)), file, "SampleBase")
+    return check_rate(base * 10.0**exponent if abs(exponent) <= 9 else np.inf, file, "SampleBase")
 
 
 def _lead(item: Element, rate: float, file: str) -> tuple[np.ndarray, bool]:

@@ -15,6 +15,7 @@ MIN_RATE, MAX_RATE = 50.0, 10000.0
 MAX_SECONDS = 3600.0
 MAX_SAMPLES = 2_000_000
 MAX_AGE = 120.0
+MAX_LISTED = 24
 DERIVABLE = ("III", "aVR", "aVL", "aVF")
 INDEPENDENT = frozenset(LEADS) - frozenset(DERIVABLE)
 
@@ -33,8 +34,17 @@ UNITS = {
 _LEAD_NAMES = {
     **{lead.upper(): lead for lead in LEADS},
     **{f"C{k}": f"V{k}" for k in range(1, 7)},
+    # Derivation, as much of Europe and Latin America calls a limb lead.
+    "DI": "I",
+    "DII": "II",
+    "DIII": "III",
+    "D1": "I",
+    "D2": "II",
+    "D3": "III",
 }
-_LEAD_PREFIX = re.compile(r"^(MDC_ECG_LEAD_|((ECG|EKG)[ _]?)?LEAD[ _]?|(ECG|EKG)[ _])")
+# ``ECG-II`` and ``V1-REF`` name a lead and its reference; ``ECG -aVR`` and ``V1-V2`` name another voltage.
+_LEAD_PREFIX = re.compile(r"^(MDC_ECG_LEAD_|((ECG|EKG)[ _-]?)?LEAD[ _]?|(ECG|EKG)[ _-])")
+_REFERENCE = re.compile(r"[-_ ]REF$")
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ class Recording:
 
 def lead_name(text: str) -> str | None:
     """Our name of a lead, None for any other channel. ``-aVR`` is not aVR."""
-    return _LEAD_NAMES.get(_LEAD_PREFIX.sub("", text.strip().upper()).strip())
+    return _LEAD_NAMES.get(_REFERENCE.sub("", _LEAD_PREFIX.sub("", text.strip().upper())).strip())
 
 
 def choose_leads(given: Sequence[str], file: str) -> dict[str, int]:
@@ -102,9 +112,9 @@ def choose_leads(given: Sequence[str], file: str) -> dict[str, int]:
     missing = [lead for lead in LEADS if lead in INDEPENDENT and lead not in chosen]
     if missing:
         word = "lead" if len(missing) == 1 else "leads"
-        have = ", ".join(printable(text) or "(no name)" for text in given[:20]) or "none"
         raise InputError(
-            f"{file}: missing {word} {', '.join(missing)} (the file has {have}); I, II and V1 to V6 are all needed",
+            f"{file}: missing {word} {', '.join(missing)} (the file has {listed(given)}); "
+            "I, II and V1 to V6 are all needed",
             "missing_lead",
         )
     return chosen
@@ -120,9 +130,26 @@ def to_millivolts(units: str, what: str, file: str) -> float:
     return factor
 
 
-def check_gain(gain: float, what: str, file: str) -> float:
-    """A gain or resolution that amplitudes can be computed with; any sign is an error, for ECGs are not negated."""
-    if not 0 < gain < np.inf:
+def check_gain(gain: float, what: str, file: str, *, polarity: bool = False) -> float:
+    """A gain or resolution that amplitudes can be computed with.
+
+    Parameters
+    ----------
+    gain
+        As the file states it.
+    what, file
+        For the message.
+    polarity
+        Whether the format says what a negative one means (EDF+, WFDB): the stored numbers are upside down, and its
+        formula turns them back. Elsewhere nobody knows which way up such a lead is.
+    """
+    if gain < 0 and not polarity:
+        raise InputError(
+            f"{file}: {what} must be > 0, got {gain:g}: a negative one turns the polarity, and whether the samples "
+            "are turned already is unknown; correct it in the file",
+            "uncalibrated",
+        )
+    if not 0 < abs(gain) < np.inf:
         raise InputError(
             f"{file}: {what} must be > 0, got {gain:g}: uncalibrated, amplitudes unknown; correct it in the file",
             "uncalibrated",
@@ -166,6 +193,13 @@ def known_sex(text: str | None) -> Sex | None:
     if word in ("f", "female", "w"):
         return "female"
     return "male" if word in ("m", "male") else None
+
+
+def listed(names: Sequence[str]) -> str:
+    """All names of channels for a message, as long as a sentence can hold them."""
+    shown = [printable(text) or "(no name)" for text in names[:MAX_LISTED]]
+    more = [f"{len(names) - MAX_LISTED} more"] if len(names) > MAX_LISTED else []
+    return ", ".join(shown + more) or "none"
 
 
 def printable(text: str, length: int = 20) -> str:

@@ -31,12 +31,24 @@ from omi_keras.recordings.formats.recording import (
 MAGIC_OFFSET, MAGIC = 16, b"SCPECG"
 PATIENT, TABLES, LEAD_LIST, ZONES, BEAT, RHYTHM = 1, 2, 3, 4, 5, 6
 SECTION_HEADER, POINTER = 16, 10
-MAX_LEADS = 20
+MAX_LEADS, MAX_POINTERS = 20, 1024
 NANOVOLTS = 1e-6  # of a mV
 # Tags of the patient section that identify nobody.
 AGE, SEX, LAST_TAG = 4, 8, 255
 SEXES = {1: "male", 2: "female"}
 YEARS = {1: 1.0, 2: 1 / 12, 3: 7 / 365.25, 4: 1 / 365.25}
+
+
+def looks_like(head: bytes, *, named: bool) -> bool:
+    """Whether a file starts as SCP-ECG: with its mark, or if ``named`` so, with a list of sections as older records."""
+    if head.startswith(MAGIC, MAGIC_OFFSET):
+        return True
+    if not named or len(head) < 6 + SECTION_HEADER + POINTER:
+        return False
+    section, length = struct.unpack_from("<HI", head, 6 + 2)
+    first, _, index = struct.unpack_from("<HII", head, 6 + SECTION_HEADER)
+    pointers, rest = divmod(length - SECTION_HEADER, POINTER)
+    return section == 0 and first == 0 and rest == 0 and 1 < pointers <= MAX_POINTERS and index in (0, 7)
 
 
 class _Damaged(Exception):
@@ -98,7 +110,9 @@ def _recording(data: bytes, file: str) -> Recording:
         sex=known_sex(sex),
         device_beat=beat
         and device_beat(
-            {name: lead * NANOVOLTS for name, lead in zip(names, beat.leads, strict=True)}, beat.rate, fiducial - 1
+            {name: lead * NANOVOLTS for name, lead in zip(names, beat.leads, strict=True)},
+            beat.rate,
+            fiducial - 1 if fiducial else None,
         ),
         flags=() if crcs else ("checksum",),
     )
@@ -113,6 +127,8 @@ def _sections(data: bytes) -> dict[int, bytes]:
         if size <= SECTION_HEADER:
             continue
         start = index - 1
+        if section in found:
+            raise _Damaged(f"section {section} is listed twice")
         if start < 6 or start + size > len(data) or struct.unpack_from("<H", data, start + 2)[0] != section:
             raise _Damaged(f"section {section} is not where it should be")
         found[section] = data[start + SECTION_HEADER : start + size]
@@ -172,7 +188,7 @@ def _integrated(values: np.ndarray, times: int) -> np.ndarray:
 def _beat(
     sections: dict[int, bytes], codes: list[int], tables: list[list[huffman.Code]] | None, file: str
 ) -> tuple[_Signals | None, int]:
-    """The reference beat of all leads, and its fiducial point in samples counted from 1."""
+    """The reference beat of all leads, and its fiducial point in samples counted from 1, 0 where it is not stated."""
     if BEAT not in sections or ZONES not in sections:
         return None, 0
     milliseconds, fiducial = struct.unpack_from("<HH", sections[ZONES])
@@ -188,6 +204,8 @@ def _add_beats(
     """Put the reference beat back where it was subtracted, in place."""
     if beat is None or beat.rate != rhythm.rate:
         raise _Damaged("the beats that were subtracted are missing or of another rate")
+    if not fiducial:
+        raise _Damaged("where the beats that were subtracted are to be added is not stated")
     body = sections[ZONES]
     (count,) = struct.unpack_from("<H", body, 4)
     for k in range(count):

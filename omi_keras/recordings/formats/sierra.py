@@ -16,6 +16,7 @@ from omi_keras.recordings.formats.recording import (
     choose_leads,
     known_age,
     known_sex,
+    lead_name,
     printable,
 )
 from omi_keras.recordings.formats.xml import from_base64, integers, number, require, text
@@ -47,11 +48,12 @@ def read(root: Element, file: str) -> Recording:
             "unsupported_version",
         )
     facts = require(root, "dataacquisition/signalcharacteristics", file)
-    waveforms = require(root, "waveforms/parsedwaveforms", file)
+    waveforms = _longest(root, file)
     rate = check_rate(number(text(facts, "samplingrate"), "sampling rate", file), file, "sampling rate")
     resolution = text(facts, "signalresolution") or text(facts, "resolution")
     microvolts = check_gain(number(resolution, "signal resolution", file), "signal resolution", file)
-    if text(facts, "signaloffset") not in ("", "0"):
+    _agree(waveforms, {"samplespersecond": rate, "resolution": microvolts}, file)
+    if not {text(facts, "signaloffset"), waveforms.get("signaloffset", "")} <= {"", "0"}:
         raise InputError(f"{file}: signals with an offset are not supported; export it again", "unsupported_version")
     names = _names(facts, waveforms, file)
     adu = _samples(waveforms, names, rate, file)[:, : round(ECG_SECONDS * rate)]
@@ -64,6 +66,25 @@ def read(root: Element, file: str) -> Recording:
         sex=known_sex(text(root, "patient/generalpatientdata/sex")),
         device_beat=_beat(root.find("{*}waveforms/{*}repbeats"), version, file),
     )
+
+
+def _longest(root: Element, file: str) -> Element:
+    """The waveforms of the recording; of several, the longest, the first of equal ones."""
+    found = root.findall("{*}waveforms/{*}parsedwaveforms") or [require(root, "waveforms/parsedwaveforms", file)]
+    if len(found) == 1:
+        return found[0]
+    return max(found, key=lambda waveforms: number(waveforms.get("durationperchannel"), "duration", file))
+
+
+def _agree(waveforms: Element, stated: dict[str, float], file: str) -> None:
+    """What 1.04 repeats beside the samples must be what its header says."""
+    for name, value in stated.items():
+        again = waveforms.get(name)
+        if again and number(again, name, file) != value:
+            raise InputError(
+                f"{file}: {name} is given twice and differently ({value:g} and {printable(again)}); export it again",
+                "contradiction",
+            )
 
 
 def _names(facts: Element, waveforms: Element, file: str) -> list[str]:
@@ -101,19 +122,43 @@ def _samples(waveforms: Element, names: list[str], rate: float, file: str) -> np
             return _from_xli(packed, names, samples, file)
         if len(data) % 2:
             raise InputError(f"{file}: waveform ends within a sample; export it again", "truncated")
+        if waveforms.get("nbitspersample", waveforms.get("bitspersample", "16")) != "16":
+            raise InputError(f"{file}: samples are not of 16 bits; export it again", "unsupported_version")
         values = np.frombuffer(data, "<i2").astype(np.float64)
     else:
         encoding = printable(waveforms.get("dataencoding") or "(none)")
         raise InputError(
             f"{file}: unknown data encoding {encoding}; export it as Base64 or Plain", "unsupported_version"
         )
-    if len(values) != expected:
+    channels, rest = divmod(len(values), samples)
+    stored = values[: channels * samples].reshape(channels, samples)
+    if rest or channels < len(names) or (channels > len(names) and not _are_the_named(stored, names, rate)):
         raise InputError(
             f"{file}: expected {expected} samples ({len(names)} leads of {samples}), found {len(values)}; "
             "export it again",
             "truncated",
         )
-    return values.reshape(len(names), samples)
+    return stored[: len(names)]
+
+
+def _are_the_named(stored: np.ndarray, names: list[str], rate: float) -> bool:
+    """Whether the first channels are the leads that the header names, where more are stored.
+
+    HeartStart MRx stores sixteen under twelve names; the last four are empty but for the calibration pulse. Were they
+    not, a wrong duration might have cut leads in two: then lead III tells, for it must be II - I.
+    """
+    if not len(LEADS) <= len(names) <= len(stored) <= MAX_LEADS:
+        return False
+    end = round(ECG_SECONDS * rate)
+    spare = stored[len(names) :, :end]
+    if (spare == spare[:, :1]).all():
+        return True
+    place = {lead: k for k, name in enumerate(names) if (lead := lead_name(name))}
+    if not place.keys() >= {"I", "II", "III"}:
+        return False
+    one, two, three = (stored[place[lead], :end] - np.median(stored[place[lead], :end]) for lead in ("I", "II", "III"))
+    # Filters of real devices let the law be broken by a few hundred µV at QRS, not by half of the signal.
+    return bool(np.square(three - two + one).mean() <= 0.25 * max(np.square(x).mean() for x in (one, two, three)))
 
 
 def _claims_xli(waveforms: Element) -> bool:

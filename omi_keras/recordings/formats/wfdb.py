@@ -44,7 +44,7 @@ def read(path: Path) -> Recording:
     factors = []
     for lead, k in chosen.items():
         line = header.signals[k]
-        check_gain(line.gain, f"gain of lead {lead}", path.name)
+        check_gain(line.gain, f"gain of lead {lead}", path.name, polarity=True)
         factors.append(to_millivolts(line.units, f"lead {lead}", path.name))
     signal, flags = read_signals(header, list(chosen.values()))
     # In place, and not for mV: the samples stay what the header's arithmetic gives, to the last bit.
@@ -71,7 +71,8 @@ def read_signals(header: Header, wanted: list[int]) -> tuple[np.ndarray, tuple[s
     header
         From :func:`~omi_keras.recordings.formats.wfdb_header.read_header`.
     wanted
-        Positions in ``header.signals``; their gains must be above 0.
+        Positions in ``header.signals``; their gains must not be 0. A negative gain turns a signal that was
+        stored upside down.
 
     Returns
     -------

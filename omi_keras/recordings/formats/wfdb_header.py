@@ -79,6 +79,8 @@ def read_header(path: Path) -> Header:
     content = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     if not content:
         raise _error(path, "empty header; export the record again", "empty_file")
+    if _is_multi_segment(content):
+        raise _error(path, "multi-segment records are not supported; name one segment", "multi_segment")
     n_signals, rate, claimed = _record_line(path, content[0].split())
     if len(content) - 1 != n_signals:
         raise _error(
@@ -108,15 +110,28 @@ def _text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise _error(path, "not a WFDB header (.hea); it is not UTF-8 text", "bad_header") from None
+        if any(byte < 32 and byte not in b"\t\n\r" for byte in data):
+            raise _error(path, "not a WFDB header (.hea); it is not UTF-8 text", "bad_header") from None
+        return data.decode("latin-1")  # a µ or an accent in a comment
+
+
+def _is_multi_segment(content: list[str]) -> bool:
+    """Whether the record's name ends in a number of segments (``v102s/3``), not in a number of a folder's record.
+
+    Some databases write the record's folder into its name (``records500/00000/00001_hr``, or ``p1/104``); the name is
+    not used, the signal files lie beside the header anyway. Segments are lines of a name and a length.
+    """
+    name = content[0].split()[0].rpartition("/")
+    if not name[1] or not _COUNT.fullmatch(name[2]):
+        return False
+    lines = [line.split() for line in content[1:]]
+    return not lines or (len(lines) == int(name[2]) and all(len(fields) == 2 for fields in lines))
 
 
 def _record_line(path: Path, fields: list[str]) -> tuple[int, float, int | None]:
     """Number of signals, sampling rate and number of samples; base time and date are not read at all."""
-    if len(fields) < 2 or "=" in fields[0] or "<" in fields[0]:
+    if len(fields) < 2 or re.search(r"[=<{]", fields[0]) or not re.fullmatch(r"[-+]?\d+", fields[1]):
         raise _error(path, "not a WFDB header (.hea); its first line names no record and signals", "bad_header")
-    if "/" in fields[0]:
-        raise _error(path, "multi-segment records are not supported; name one segment", "multi_segment")
     if not _COUNT.fullmatch(fields[1]) or not 0 < int(fields[1]) <= MAX_SIGNALS:
         raise _error(path, f"number of signals must be 1 to {MAX_SIGNALS}, got {fields[1]}", "bad_header")
     match = _RATE.fullmatch(fields[2]) if len(fields) > 2 else None
@@ -138,7 +153,12 @@ def _signal_line(path: Path, line: str) -> SignalLine:
         raise _error(path, f"signal line '{line[:60]}' names no storage format; correct the header", "bad_header")
     file = fields[0]
     if re.search(r"[/\\:\0]", file) or file in ("~", "-", ".", ".."):
-        raise _error(path, f"signal file name must be a plain name beside the header, got {file!r}", "bad_path")
+        raise _error(
+            path,
+            f"signal file name must be a plain name beside the header, got {file!r}; move the file there and "
+            "take the folder out of the header",
+            "bad_path",
+        )
     if int(storage["per_frame"] or 1) != 1 or int(storage["skew"] or 0) != 0:
         raise _error(path, "several samples per frame and skewed signals are not supported; resample it", "bad_header")
     gain, baseline, units = 0.0, None, "mV"
