@@ -9,7 +9,7 @@ import pandas as pd
 
 from omi_keras.evaluation.bootstrap import patient_draws, patient_numbers, percentiles
 from omi_keras.evaluation.comparison import FoldTest
-from omi_keras.evaluation.metrics import confusion_rates
+from omi_keras.evaluation.metrics import confusion_rates, validated
 from omi_keras.evaluation.proportions import rate_intervals
 from omi_keras.evaluation.ranking import Ranking, ratio
 from omi_keras.evaluation.separation import enough_patients, ranking_limits, widened
@@ -68,10 +68,11 @@ def subgroup_table(
     Raises
     ------
     InputError
-        When an array is not valid.
+        See :func:`~omi_keras.evaluation.metrics.validated`; and when a patient_id is missing.
     """
-    omi = np.concatenate([test.omi for test in folds]) == 1
-    probability = np.concatenate([test.probability for test in folds])
+    omi, probability = validated(
+        np.concatenate([test.omi for test in folds]), np.concatenate([test.probability for test in folds])
+    )
     alarm = np.concatenate([test.probability >= test.threshold for test in folds])
     fold = np.repeat(np.arange(len(folds)), [test.omi.size for test in folds])
     patient = np.concatenate([test.patient_id for test in folds])
