@@ -31,6 +31,8 @@ MOST_ECGS = 20
 _NAMED = 3
 # Samples of all leads by which beats are looked up before they are compared whole.
 _PROBES = (250, 300, 400)
+# Itself and the nearest others.
+_NEIGHBOURS = 9
 
 
 def shared_beats(beats: np.ndarray, ecg_ids: Iterable[str], patient_ids: Iterable[str]) -> dict[str, Any]:
@@ -108,16 +110,25 @@ def _equal(beats: np.ndarray) -> list[list[int]]:
         probes[row] = np.nan_to_num(beat[:, _PROBES]).ravel()
     distinct = np.array(sorted(first.values()), int)
     if distinct.size > 1:
-        # A little further than SAME_MV, whose own rounding must not lose a pair.
-        near = cKDTree(probes[distinct]).query_pairs(2 * SAME_MV, p=np.inf, output_type="ndarray")
-        for a, b in distinct[near[np.lexsort((near[:, 1], near[:, 0]))]]:
-            difference = np.abs(np.asarray(beats[a], np.float64) - np.asarray(beats[b], np.float64))
-            if np.nan_to_num(difference).max() <= SAME_MV:
-                group[group == group[b]] = group[a]
+        # A little further than SAME_MV, whose own rounding must not lose a pair; the nearest few, because of a heap of
+        # nearly equal beats each need not be compared with all others to be found.
+        found = cKDTree(probes[distinct]).query(
+            probes[distinct], k=min(_NEIGHBOURS, distinct.size), p=np.inf, distance_upper_bound=2 * SAME_MV
+        )[1]
+        for a, others in zip(distinct, found, strict=True):
+            for b in distinct[others[others < distinct.size]]:
+                if group[a] != group[b] and _same(beats[a], beats[b]):
+                    low, high = sorted((group[a], group[b]))
+                    group[group == high] = low
     rows: dict[int, list[int]] = {}
     for row, name in enumerate(group.tolist()):
         rows.setdefault(name, []).append(row)
     return [found for found in rows.values() if len(found) > 1]
+
+
+def _same(first: np.ndarray, second: np.ndarray) -> bool:
+    difference = np.abs(np.asarray(first, np.float64) - np.asarray(second, np.float64))
+    return bool(np.nan_to_num(difference).max() <= SAME_MV)
 
 
 def _listed(rows: list[int], ecgs: list[str], patients: list[str]) -> dict[str, list[str]]:

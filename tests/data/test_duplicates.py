@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import process_time
 
 import numpy as np
 import pandas as pd
@@ -79,6 +80,15 @@ def test_flat_leads_and_close_beats_against_all_pairs():
     assert sorted(map(sorted, (group["ecg_ids"] for group in shared["groups"]))) == sorted(
         sorted(f"e{row}" for row in rows) for rows in slow
     )
+
+
+def test_a_heap_of_nearly_equal_beats_takes_no_time():
+    x = np.repeat(beats(1), 1500, axis=0) + 1e-9 * np.arange(1500, dtype=np.float32)[:, None, None]
+    assert len(np.unique(x[:, 0, 0])) > 5, "bits differ"
+    started = process_time()
+    shared = found(x, [str(k) for k in range(1500)])
+    assert process_time() - started < 10
+    assert shared["ecgs"] == 1500
 
 
 def test_a_list_has_an_end_and_the_count_has_not():
