@@ -153,7 +153,8 @@ def page(protocol: Protocol, report: dict[str, Any], network: str, saliency: dic
     chosen = report["selected"]
     parts += [
         f"The model with the best validation score, {chosen['model']} of fold {chosen['fold']}, on its test fold, "
-        "with thresholds chosen on validation, beside STEMI criteria:",
+        "with thresholds chosen on validation, beside STEMI criteria; 95 % intervals by Korn and Graubard, patients "
+        "clustered:",
         table(
             ("rule (simulated)", "sensitivity", "specificity", "PPV", "NPV"),
             [

@@ -82,6 +82,7 @@ def prepare(
     Example:
       omi-keras prepare recordings/ --labels recordings/labels.csv dataset/
     """
+    from omi_keras.data.duplicates import duplicates_sentence
     from omi_keras.data.prepare import prepare_records
 
     notes: list[str] = []
@@ -99,4 +100,6 @@ def prepare(
         text.append(f"{info['unlabelled']} of them have no label in column {label_column} and will not be used")
     if info["rejected"]:
         text.append(f"{info['rejected']} rejected, reasons in {out / 'rejected.csv'}")
+    if shared := duplicates_sentence(info["duplicate_beats"]):
+        text.append(f"{shared}; listed in {out / 'dataset.json'}")
     result(info, as_json, "\n".join(text))

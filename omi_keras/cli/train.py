@@ -197,9 +197,12 @@ def _prepare(
         raise click.UsageError("--imagenet-weights is for --model resnet18")
     from omi_keras.data.artifacts import sha256
     from omi_keras.data.dataset import load_dataset
+    from omi_keras.data.duplicates import duplicates_of, duplicates_sentence
     from omi_keras.data.folds import most_folds
 
     data = load_dataset(dataset)
+    if shared := duplicates_sentence(duplicates_of(data)):
+        click.echo(f"in {dataset}, {shared}", err=True)
     ecgs = data.ecgs.iloc[data.labelled()]
     possible = most_folds(ecgs["omi"].to_numpy(int), ecgs["patient_id"].to_numpy(str), options["n_folds"])
     if possible < options["n_folds"]:

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from omi_keras.data.artifacts import read_json, sha256, versions, write_json
+from omi_keras.data.duplicates import shared_beats_in
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 
@@ -212,6 +213,7 @@ class DatasetWriter:
             "sampling_rate": SAMPLING_RATE,
             "leads": list(LEADS),
             "r_peak_sample": BEAT_SHAPE[1] // 2,
+            "duplicate_beats": shared_beats_in(self.folder),
             **provenance,
             "versions": versions(),
             "sha256": {name: sha256(self.folder / name) for name in FILES},

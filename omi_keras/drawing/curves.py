@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from omi_keras.evaluation.metrics import ranking_metrics, threshold_counts
+from omi_keras.evaluation.separation import MIN_PATIENTS, enough_patients
 
 # Okabe and Ito's colours, without the yellow that vanishes on white; lines differ in dash as well.
+# Name → omi (n,), probability (n,) and, where patients are known, patient_id (n,).
+Splits = Mapping[str, Sequence[npt.ArrayLike]]
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 3)))
 
@@ -46,13 +50,13 @@ def history_panel(axes: Axes, runs: Mapping[str, pd.DataFrame], column: str) -> 
     axes.ticklabel_format(axis="y", useOffset=False, style="plain")
 
 
-def roc_panel(axes: Axes, splits: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], limit: float) -> None:
+def roc_panel(axes: Axes, splits: Splits, limit: float) -> None:
     """Draw ROC curves with the operating point; a split with one class has no curve, and its label says so."""
-    for k, (split, (omi, probability)) in enumerate(splits.items()):
+    for k, (split, (omi, probability, *patient)) in enumerate(splits.items()):
         ranking = ranking_metrics(omi, probability)
         name = split[:1].upper() + split[1:]
-        if np.isnan(ranking["auc"]):
-            axes.plot([], [], label=f"{name}: AUC and AP undefined (one class)", **line(k))
+        if missing := _undefined(omi, patient):
+            axes.plot([], [], label=f"{name}: AUC and AP undefined ({missing})", **line(k))
             continue
         thresholds, true, false = threshold_counts(omi, probability)
         sensitivity = true / true[-1]
@@ -68,12 +72,12 @@ def roc_panel(axes: Axes, splits: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLik
     finish(axes, "A) ROC curve", "1 − specificity", "Sensitivity")
 
 
-def recall_panel(axes: Axes, splits: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], limit: float) -> None:
+def recall_panel(axes: Axes, splits: Splits, limit: float) -> None:
     """Draw precision in steps, whose area is the average precision; dotted lines are the share of OMI."""
-    for k, (split, (omi, probability)) in enumerate(splits.items()):
+    for k, (split, (omi, probability, *patient)) in enumerate(splits.items()):
         ap, name = ranking_metrics(omi, probability)["ap"], split[:1].upper() + split[1:]
-        if np.isnan(ap):
-            axes.plot([], [], label=f"{name}: AP undefined (one class)", **line(k))
+        if missing := _undefined(omi, patient):
+            axes.plot([], [], label=f"{name}: AP undefined ({missing})", **line(k))
             continue
         thresholds, true, false = threshold_counts(omi, probability)
         sensitivity, precision = true / true[-1], true / (true + false)
@@ -91,7 +95,7 @@ def recall_panel(axes: Axes, splits: Mapping[str, tuple[npt.ArrayLike, npt.Array
 
 
 def calibration_panel(axes: Axes, curves: Mapping[str, pd.DataFrame]) -> None:
-    """Draw the share of OMI against the mean probability of groups of ECGs, with Wilson's 95 % intervals.
+    """Draw the share of OMI against the mean probability of groups of ECGs, with 95 % intervals.
 
     Parameters
     ----------
@@ -142,6 +146,15 @@ def line(number: int) -> dict[str, Any]:
         "linestyle": _DASHES[number % len(_DASHES)],
         "linewidth": 1.8,
     }
+
+
+def _undefined(omi: npt.ArrayLike, patient: Sequence[npt.ArrayLike]) -> str:
+    """Why there are no AUC and AP, or nothing."""
+    label = np.asarray(omi)
+    if not label.any() or label.all():
+        return "one class"
+    few = patient and not enough_patients(label, np.asarray(patient[0]))
+    return f"fewer than {MIN_PATIENTS} patients of a class" if few else ""
 
 
 def _unit_square(axes: Axes) -> None:

@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from omi_keras.drawing.curves import FIGURE5, history_panel, recall_panel, roc_panel
+from omi_keras.drawing.curves import FIGURE5, Splits, history_panel, recall_panel, roc_panel
 from omi_keras.drawing.ecg_paper import median_beat_figure
 from omi_keras.evaluation.metrics import checked_threshold
 from omi_keras.recordings.errors import InputError
@@ -61,16 +60,17 @@ def figure5(histories: Mapping[str, Sequence[pd.DataFrame]], simulated: bool) ->
     return figure
 
 
-def figure6(splits: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], threshold: float, simulated: bool) -> Figure:
+def figure6(splits: Splits, threshold: float, simulated: bool) -> Figure:
     """Draw ROC and precision-recall curves with the operating point (paper III.B, Figure 6).
 
     Precision is drawn in steps, whose area is the average precision; dotted lines are chance (in B the share
-    of OMI). A split with one class has no curves, and its legend says so.
+    of OMI). A split with one class, or too few patients of one, has no curves, and its legend says so.
 
     Parameters
     ----------
     splits
-        Name (``"validation"``, ``"test"``) → ``omi`` (n,) 0/1 and ``probability`` (n,).
+        Name (``"validation"``, ``"test"``) → ``omi`` (n,) 0/1, ``probability`` (n,) and, where patients are known,
+        ``patient_id`` (n,).
     threshold
         Operating point; the decision is ``probability >= threshold``.
     simulated

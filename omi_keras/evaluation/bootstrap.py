@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from omi_keras.evaluation.metrics import OPERATING_POINT_METRICS, checked_threshold, confusion_rates, validated
+from omi_keras.evaluation.metrics import OPERATING_POINT_METRICS, checked_threshold, validated
+from omi_keras.evaluation.proportions import rate_intervals
 from omi_keras.evaluation.ranking import Ranking
+from omi_keras.evaluation.separation import enough_patients, ranking_limits, widened
 from omi_keras.recordings.errors import InputError
 
 #: Ends of the 95 % percentile interval.
@@ -27,11 +29,13 @@ def patient_bootstrap(
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """Return 95 % percentile confidence intervals of the metrics of Table 5.
+    """Return 95 % confidence intervals of the metrics of Table 5.
 
-    Each resample draws as many patients as there are, with replacement, and takes all ECGs of each drawn
-    patient. A resample in which a metric is undefined (one class drawn, nothing alarmed) is left out for that
-    metric. The intervals do not depend on the order of the ECGs.
+    AUC and AP: percentile intervals. Each resample draws as many patients as there are, with replacement, and takes
+    all ECGs of each drawn patient; one that lacks a class is left out. The interval promises no more than a perfect
+    ranking of as many patients could (:mod:`~omi_keras.evaluation.separation`), and is undefined where that module
+    calls the metrics undefined. Rates are proportions: :mod:`~omi_keras.evaluation.proportions`. The intervals do not
+    depend on the order of the ECGs.
 
     Parameters
     ----------
@@ -52,7 +56,7 @@ def patient_bootstrap(
     -------
     dict
         Metric (:data:`~omi_keras.evaluation.metrics.OPERATING_POINT_METRICS`) → (low, high); NaN for both
-        where the metric is undefined in more than half of the resamples.
+        where the metric is undefined, in the data or in more than half of the resamples.
 
     Raises
     ------
@@ -70,17 +74,15 @@ def patient_bootstrap(
     if label.size == 0:
         return dict.fromkeys(OPERATING_POINT_METRICS, (np.nan, np.nan))
 
-    patients = int(patient.max()) + 1
-    ranking = Ranking.of(label, value)
-    # What one patient adds to the confusion matrix (TP, FP, FN, TN) each time that the patient is drawn.
-    cells = np.zeros((patients, 4))
-    np.add.at(cells, (patient, 2 * (~alarm).astype(int) + ~label), 1)
-
-    parts: list[dict[str, np.ndarray]] = []
-    for drawn in patient_draws(label.size, patients, resamples, seed):
-        auc, ap = ranking.auc_ap(drawn[:, patient])
-        parts.append(confusion_rates(*(drawn @ cells).T) | {"auc": auc, "ap": ap})
-    return {name: interval(np.concatenate([p[name] for p in parts])) for name in OPERATING_POINT_METRICS}
+    ranked = np.full((2, 1), np.nan)
+    draws = patient_draws(label.size, int(patient.max()) + 1, resamples, seed)
+    if enough_patients(label, patient):
+        ranking = Ranking.of(label, value)
+        ranked = np.concatenate([np.stack(ranking.auc_ap(drawn[:, patient])) for drawn in draws], axis=1)
+    limits = ranking_limits([(label, patient)])
+    found = rate_intervals(label, alarm, patient)
+    found |= {name: widened(percentiles(ranked[k]), limits[name]) for k, name in enumerate(("auc", "ap"))}
+    return {name: found[name] for name in OPERATING_POINT_METRICS}
 
 
 def fold_resamples(
@@ -99,7 +101,8 @@ def fold_resamples(
     Returns
     -------
     dict
-        ``auc``, ``ap``, ``brier`` → (resamples,) float64; NaN where a resample has one class (Brier: nothing).
+        ``auc``, ``ap``, ``brier`` → (resamples,) float64; AUC and AP are NaN where a resample has one class, and
+        everywhere where the fold has too few patients of a class.
 
     Raises
     ------
@@ -111,17 +114,28 @@ def fold_resamples(
     if label.size == 0:
         return {name: np.full(resamples, np.nan) for name in ("auc", "ap", "brier")}
     ranking = Ranking.of(label, value)
+    ranked = enough_patients(label, patient)
     squared = np.bincount(patient, (value - label) ** 2)
     ecgs = np.bincount(patient).astype(np.float64)
     parts: list[dict[str, np.ndarray]] = []
     for drawn in patient_draws(label.size, ecgs.size, resamples, seed):
-        auc, ap = ranking.auc_ap(drawn[:, patient])
+        auc, ap = ranking.auc_ap(drawn[:, patient]) if ranked else np.full((2, len(drawn)), np.nan)
         parts.append({"auc": auc, "ap": ap, "brier": (drawn @ squared) / (drawn @ ecgs)})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % percentile interval of resampled values; NaN for both where over half are undefined."""
+    """Return the 95 % percentile interval of resampled values.
+
+    NaN for both where over half of them are undefined, and where the interval has no width: that resamples do not
+    differ says that there are too few patients, not that the number is certain.
+    """
+    low, high = percentiles(values)
+    return (low, high) if low < high else (np.nan, np.nan)
+
+
+def percentiles(values: np.ndarray) -> tuple[float, float]:
+    """Return the ends of :func:`interval`, whatever its width."""
     defined = values[~np.isnan(values)]
     if 2 * defined.size < values.size or not defined.size:
         return np.nan, np.nan
@@ -168,8 +182,7 @@ def patient_draws(ecgs: int, patients: int, resamples: int, seed: int) -> Iterat
         raise InputError(f"expected at least 1 resample, received {resamples}", "bad_resamples")
     rng = np.random.default_rng(seed)
     chunk = max(1, _CHUNK_WEIGHTS // ecgs)
-    for start in range(0, resamples, chunk):
-        yield _draws(rng, min(chunk, resamples - start), patients)
+    return (_draws(rng, min(chunk, resamples - start), patients) for start in range(0, resamples, chunk))
 
 
 def _draws(rng: np.random.Generator, resamples: int, patients: int) -> np.ndarray:

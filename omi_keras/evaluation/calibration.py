@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from omi_keras.evaluation.delong import Z_95
+from omi_keras.evaluation.bootstrap import patient_numbers
 from omi_keras.evaluation.metrics import validated
+from omi_keras.evaluation.proportions import proportion_interval
 from omi_keras.evaluation.ranking import ratio
 from omi_keras.recordings.errors import InputError
 
@@ -33,7 +34,9 @@ def brier_score(omi: npt.ArrayLike, probability: npt.ArrayLike) -> float:
     return float(np.mean((value - label) ** 2)) if label.size else np.nan
 
 
-def calibration_curve(omi: npt.ArrayLike, probability: npt.ArrayLike, bins: int = 10) -> pd.DataFrame:
+def calibration_curve(
+    omi: npt.ArrayLike, probability: npt.ArrayLike, bins: int = 10, patient_id: npt.ArrayLike | None = None
+) -> pd.DataFrame:
     """Return the share of OMI among ECGs of similar probability.
 
     Parameters
@@ -45,19 +48,23 @@ def calibration_curve(omi: npt.ArrayLike, probability: npt.ArrayLike, bins: int 
     bins
         Groups of as equal numbers of ECGs as ties allow: equal probabilities are never parted, so there may be
         fewer groups.
+    patient_id
+        (n,) identifiers; None: every ECG is of another patient.
 
     Returns
     -------
     DataFrame
         One row per group, ascending: ``ecgs``, ``omi``, ``probability`` (mean), ``observed`` (share of OMI), ``lo``
-        and ``hi`` (95 %, Wilson; as if ECGs were independent).
+        and ``hi`` (95 %, :func:`~omi_keras.evaluation.proportions.proportion_interval`).
 
     Raises
     ------
     InputError
-        When ``bins`` is below 1; and see :func:`checked_probability`.
+        When ``bins`` is below 1, a patient_id is missing or their number is wrong; and see
+        :func:`checked_probability`.
     """
     label, value = checked_probability(omi, probability)
+    patient = np.arange(label.size) if patient_id is None else patient_numbers(patient_id, label.size)
     if bins < 1:
         raise InputError(f"expected at least 1 bin, received {bins}", "bad_bins")
     order = np.argsort(value, kind="stable")
@@ -70,12 +77,12 @@ def calibration_curve(omi: npt.ArrayLike, probability: npt.ArrayLike, bins: int 
     edges = np.unique(np.r_[0, cuts, value.size]).astype(int)
     rows = []
     for first, last in pairwise(edges):
-        ecgs, positive = int(last - first), int(label[order[first:last]].sum())
-        share = positive / ecgs
-        centre = (share + Z_95**2 / (2 * ecgs)) / (1 + Z_95**2 / ecgs)
-        half = Z_95 * np.sqrt(share * (1 - share) / ecgs + Z_95**2 / (4 * ecgs**2)) / (1 + Z_95**2 / ecgs)
-        mean = float(ordered[first:last].mean())
-        rows.append((ecgs, positive, mean, share, max(0.0, centre - half), min(1.0, centre + half)))
+        inside = order[first:last]
+        ecgs, positive = int(last - first), int(label[inside].sum())
+        low, high = proportion_interval(label[inside], patient[inside])
+        # The mean of equal numbers may miss them by a rounding.
+        mean = float(np.clip(ordered[first:last].mean(), ordered[first], ordered[last - 1]))
+        rows.append((ecgs, positive, mean, positive / ecgs, low, high))
     return pd.DataFrame(rows, columns=["ecgs", "omi", "probability", "observed", "lo", "hi"])
 
 

@@ -9,10 +9,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from omi_keras.evaluation.bootstrap import fold_resamples, interval
+from omi_keras.evaluation.bootstrap import fold_resamples, interval, percentiles
 from omi_keras.evaluation.calibration import brier_score
-from omi_keras.evaluation.delong import PairedFold, paired_delong
+from omi_keras.evaluation.delong import PairedFold, least_p, paired_delong
 from omi_keras.evaluation.metrics import ranking_metrics
+from omi_keras.evaluation.separation import enough_patients, ranking_limits, widened
 from omi_keras.recordings.errors import InputError
 
 INTERVAL_METRICS = ("auc", "ap", "brier")
@@ -73,12 +74,14 @@ def intervals(resampled: Resamples, simulated: bool) -> pd.DataFrame:
 
     The mean is Table 4's. Patients are resampled within their folds, and each fold keeps its own model: the
     interval is about the patients, whereas Table 4's SD is about folds and models together. The later version of
-    the paper gives AUC 0.953 [0.921, 0.978] in this form.
+    the paper gives AUC 0.953 [0.921, 0.978] in this form. Percentiles of the resamples; those of AUC and AP promise no
+    more than perfect rankings of as many patients could (:mod:`~omi_keras.evaluation.separation`).
 
     Returns
     -------
     DataFrame
-        One row per model, columns :data:`INTERVALS_COLUMNS`; NaN is undefined, as in Table 4 when one fold is.
+        One row per model, columns :data:`INTERVALS_COLUMNS`; NaN is undefined, as in Table 4 when one fold is: of
+        one class, or of fewer than :data:`~omi_keras.evaluation.separation.MIN_PATIENTS` patients of a class.
     """
     rows = []
     for model, folds in resampled.models.items():
@@ -90,8 +93,10 @@ def intervals(resampled: Resamples, simulated: bool) -> pd.DataFrame:
             "patients": len({name for test in folds.values() for name in test.patient_id.tolist()}),
             "omi": sum(int(test.omi.sum()) for test in folds.values()),
         }
+        limits = ranking_limits([(test.omi, test.patient_id) for test in folds.values()])
         for name in INTERVAL_METRICS:
-            low, high = _interval_of(point[name], resampled.mean(model, name, list(folds)))
+            values = resampled.mean(model, name, list(folds))
+            low, high = widened(percentiles(values), limits[name]) if name in limits else interval(values)
             row |= {name: point[name], f"{name}_lo": low, f"{name}_hi": high}
         rows.append(row | {"simulated": bool(simulated)})
     return pd.DataFrame(rows, columns=list(INTERVALS_COLUMNS))
@@ -102,7 +107,9 @@ def comparisons(resampled: Resamples, simulated: bool) -> pd.DataFrame:
 
     AUC by DeLong's test for clustered patients (:func:`~omi_keras.evaluation.delong.paired_delong`), AP by the
     paired bootstrap of patients: the share of resamples in which the difference has the other sign, twice. Both are
-    of the difference of the means over folds. ``p_holm`` is corrected for all the tests of the table (Holm 1979).
+    of the difference of the means over folds. ``p_holm`` is corrected for all the tests of the table (Holm 1979). No p
+    is below :func:`~omi_keras.evaluation.delong.least_p`, and a difference that no resample changes has no interval:
+    two models that both rank few patients perfectly are not known to be equal.
 
     Returns
     -------
@@ -119,10 +126,14 @@ def comparisons(resampled: Resamples, simulated: bool) -> pd.DataFrame:
         pairs = [
             PairedFold(a[fold].omi, a[fold].probability, b[fold].probability, a[fold].patient_id) for fold in shared
         ]
+        means = [_means(folds[fold] for fold in shared) for folds in (a, b)]
         auc = paired_delong(pairs)
-        means = [_means(folds[fold] for fold in shared)["ap"] for folds in (a, b)]
+        if np.isnan(means[0]["auc"]):  # of the fold itself, so of either model
+            auc = dict.fromkeys(auc, np.nan)
         ap = _paired_bootstrap(
-            means[0] - means[1], resampled.mean(first, "ap", shared) - resampled.mean(second, "ap", shared)
+            means[0]["ap"] - means[1]["ap"],
+            resampled.mean(first, "ap", shared) - resampled.mean(second, "ap", shared),
+            least_p(sum(np.unique(a[fold].patient_id).size for fold in shared)),
         )
         for metric, found, method in (("auc", auc, DELONG), ("ap", ap, BOOTSTRAP)):
             rows.append(
@@ -162,23 +173,23 @@ def _means(tests: Iterable[FoldTest]) -> dict[str, float]:
     found: dict[str, list[float]] = {name: [] for name in INTERVAL_METRICS}
     for test in tests:
         ranking = ranking_metrics(test.omi, test.probability)
+        if not enough_patients(test.omi, test.patient_id):
+            ranking = dict.fromkeys(ranking, np.nan)
         found["auc"].append(ranking["auc"])
         found["ap"].append(ranking["ap"])
         found["brier"].append(brier_score(test.omi, test.probability))
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def _interval_of(point: float, values: np.ndarray) -> tuple[float, float]:
-    return (np.nan, np.nan) if np.isnan(point) else interval(values)
-
-
-def _paired_bootstrap(difference: float, resampled: np.ndarray) -> dict[str, float]:
+def _paired_bootstrap(difference: float, resampled: np.ndarray, least: float) -> dict[str, float]:
     """Percentile interval, and the two-sided p value whose interval would just touch 0."""
-    low, high = _interval_of(difference, resampled)
-    defined = resampled[~np.isnan(resampled)]
-    if np.isnan(low):
+    if np.isnan(percentiles(resampled)[0]) or np.isnan(difference):
+        return {"difference": difference, "lo": np.nan, "hi": np.nan, "p": np.nan}
+    low, high = interval(resampled)
+    if np.isnan(low) and difference != 0:
         return {"difference": difference, "lo": low, "hi": high, "p": np.nan}
+    defined = resampled[~np.isnan(resampled)]
     # One is added because the data themselves are one possible resample: p is never 0.
     tail = min((defined <= 0).sum(), (defined >= 0).sum())
-    p = min(1.0, 2 * (1 + tail) / (1 + defined.size))
+    p = min(1.0, max(least, 2 * (1 + tail) / (1 + defined.size)))
     return {"difference": difference, "lo": low, "hi": high, "p": float(p)}

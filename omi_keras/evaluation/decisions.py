@@ -9,8 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from omi_keras.evaluation.bootstrap import patient_bootstrap
-from omi_keras.evaluation.metrics import checked_threshold, operating_point_metrics, threshold_counts, validated
+from omi_keras.evaluation.bootstrap import patient_numbers
+from omi_keras.evaluation.metrics import (
+    checked_threshold,
+    operating_point_metrics,
+    threshold_counts,
+    threshold_from,
+    validated,
+)
+from omi_keras.evaluation.proportions import rate_intervals
 
 RULE_OUT_SENSITIVITY = 0.9
 RULE_IN_PPV = 0.5
@@ -24,9 +31,10 @@ DECISIONS_COLUMNS = (
 def rule_out_threshold(
     omi: npt.ArrayLike, probability: npt.ArrayLike, sensitivity: float = RULE_OUT_SENSITIVITY
 ) -> float:
-    """Return the **highest** observed probability t whose decision ``probability >= t`` has at least this sensitivity.
+    """Return the threshold t of the **fewest alarms** at which ``probability >= t`` has at least this sensitivity.
 
-    ECGs below t may be ruled out; no higher threshold misses so few. NaN without OMI.
+    ECGs below t may be ruled out; no decision with fewer alarms misses so few. NaN without OMI. Between two observed
+    probabilities, see :func:`~omi_keras.evaluation.metrics.threshold_from`.
 
     Raises
     ------
@@ -39,14 +47,15 @@ def rule_out_threshold(
     # Descending thresholds: sensitivity only grows, the first that is enough is the highest. Counts, because 0.9 × 10
     # must be 9 whatever floats say.
     enough = true >= np.ceil(sensitivity * true[-1] - 1e-9)
-    return float(thresholds[np.argmax(enough)])
+    return threshold_from(thresholds, int(np.argmax(enough)))
 
 
 def rule_in_threshold(omi: npt.ArrayLike, probability: npt.ArrayLike, ppv: float = RULE_IN_PPV) -> float:
-    """Return the **lowest** observed probability t whose decision ``probability >= t`` has at least this PPV.
+    """Return the threshold t of the **most alarms** at which ``probability >= t`` has at least this PPV.
 
     PPV does not only grow with the threshold: somewhat higher thresholds than t may have a lower PPV. NaN where no
-    threshold reaches it, and without ECGs.
+    threshold reaches it, and without ECGs. Between two observed probabilities, see
+    :func:`~omi_keras.evaluation.metrics.threshold_from`.
 
     Raises
     ------
@@ -55,14 +64,15 @@ def rule_in_threshold(omi: npt.ArrayLike, probability: npt.ArrayLike, ppv: float
     """
     thresholds, true, false = threshold_counts(omi, probability)
     enough = np.flatnonzero(true >= ppv * (true + false) - 1e-9)
-    return float(thresholds[enough[-1]]) if enough.size else np.nan
+    return threshold_from(thresholds, int(enough[-1])) if enough.size else np.nan
 
 
 def threshold_at_specificity(omi: npt.ArrayLike, probability: npt.ArrayLike, specificity: float) -> float:
-    """Return the **lowest** observed probability t whose decision ``probability >= t`` has at least this specificity.
+    """Return the threshold t of the **most alarms** at which ``probability >= t`` has at least this specificity.
 
     The most sensitive decision that raises no more false alarms than another rule. NaN without ECGs of no OMI, where
-    the specificity is NaN, and where no observed probability has it.
+    the specificity is NaN, and where no observed probability has it. Between two observed probabilities, see
+    :func:`~omi_keras.evaluation.metrics.threshold_from`.
 
     Raises
     ------
@@ -73,13 +83,11 @@ def threshold_at_specificity(omi: npt.ArrayLike, probability: npt.ArrayLike, spe
     if thresholds.size == 0 or false[-1] == 0 or np.isnan(specificity):
         return np.nan
     enough = np.flatnonzero(false <= np.floor((1 - specificity) * false[-1] + 1e-9))
-    return float(thresholds[enough[-1]]) if enough.size else np.nan
+    return threshold_from(thresholds, int(enough[-1])) if enough.size else np.nan
 
 
-def decision_table(
-    splits: Mapping[str, Mapping[str, Any]], threshold: float, resamples: int, seed: int, simulated: bool
-) -> pd.DataFrame:
-    """Return what each rule decides on each split: confusion matrix and rates with 95 % patient intervals.
+def decision_table(splits: Mapping[str, Mapping[str, Any]], threshold: float, simulated: bool) -> pd.DataFrame:
+    """Return what each rule decides on each split: confusion matrix and rates with 95 % intervals.
 
     Rules: the operating point; ruling out (:func:`rule_out_threshold`) and in (:func:`rule_in_threshold`), chosen on
     validation as the operating point was and applied to both splits; where the splits have ``stemi``, the STEMI
@@ -92,8 +100,6 @@ def decision_table(
         bool.
     threshold
         Operating point.
-    resamples, seed
-        See :func:`~omi_keras.evaluation.bootstrap.patient_bootstrap`.
     simulated
         True when the data come from the simulator.
 
@@ -101,7 +107,7 @@ def decision_table(
     -------
     DataFrame
         One row per rule and split, columns :data:`DECISIONS_COLUMNS`; NaN is undefined. A rule whose threshold
-        validation cannot give has rows of NaN.
+        validation cannot give has rows of NaN. Intervals: :mod:`~omi_keras.evaluation.proportions`.
 
     Raises
     ------
@@ -124,7 +130,7 @@ def decision_table(
         ]
     rows = [
         {"rule": rule, "chosen_on": origin, "split": split}
-        | _decided(arrays, limit, column or "probability", resamples, seed)
+        | _decided(arrays, limit, column or "probability")
         | {"simulated": bool(simulated)}
         for rule, origin, limit, column in rules
         for split, arrays in splits.items()
@@ -132,16 +138,14 @@ def decision_table(
     return pd.DataFrame(rows, columns=list(DECISIONS_COLUMNS))
 
 
-def _decided(
-    arrays: Mapping[str, Any], threshold: float, column: str, resamples: int, seed: int
-) -> dict[str, float | int]:
+def _decided(arrays: Mapping[str, Any], threshold: float, column: str) -> dict[str, float | int]:
     """One row of the decision table, without its names."""
     if np.isnan(threshold):
         return dict.fromkeys(DECISIONS_COLUMNS[3:-1], np.nan)
     label, value = validated(arrays["omi"], np.asarray(arrays[column], np.float64))
     alarm = value >= threshold
     point = operating_point_metrics(label, value, threshold)
-    found = patient_bootstrap(label, value, arrays["patient_id"], threshold, resamples, seed)
+    found = rate_intervals(label, alarm, patient_numbers(arrays["patient_id"], label.size))
     row: dict[str, float | int] = {
         "threshold": np.nan if column == "stemi" else threshold,
         "true_positive": int((label & alarm).sum()),
@@ -151,7 +155,5 @@ def _decided(
         "alarm_share": float(alarm.mean()) if alarm.size else np.nan,
     }
     for name in RATES:
-        defined = not np.isnan(point[name])
-        low, high = found[name] if defined else (np.nan, np.nan)
-        row |= {name: point[name], f"{name}_lo": low, f"{name}_hi": high}
+        row |= {name: point[name], f"{name}_lo": found[name][0], f"{name}_hi": found[name][1]}
     return row

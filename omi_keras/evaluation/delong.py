@@ -13,6 +13,7 @@ variance: the test is about these models and patients like these, not about the 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ from omi_keras.recordings.errors import InputError
 
 # 97.5th percentile of the normal distribution.
 Z_95 = 1.959963984540054
+# What sums of shares may be off by.
+_ROUNDING = 1e-13
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,10 @@ def paired_delong(folds: Sequence[PairedFold]) -> dict[str, float]:
     Returns
     -------
     dict
-        ``difference``, ``standard_error``, ``lo`` and ``hi`` (95 %), ``z``, ``p``. All NaN where a fold has one class
-        only; all but the difference where a fold has fewer than two patients of a class, or where the standard
-        error is 0 and the difference is not. Identical rankings give a difference of 0 with p = 1.
+        ``difference``, ``standard_error``, ``lo`` and ``hi`` (95 %, within -1 and 1), ``z``, ``p``. All NaN where a
+        fold has one class only; all but the difference where a fold has fewer than two patients of a class, or where
+        the standard error is 0 and the difference is not. Identical rankings give a difference of 0 with p = 1 and no
+        interval: few patients may be ranked alike by models that differ. p is never below :func:`least_p`.
 
     Raises
     ------
@@ -93,7 +97,7 @@ def paired_delong(folds: Sequence[PairedFold]) -> dict[str, float]:
     """
     if not folds:
         raise InputError("expected at least one fold to compare two models on, received none", "no_folds")
-    differences, variances = [], []
+    differences, variances, patients = [], [], 0
     for fold in folds:
         label, first = validated(fold.omi, fold.first)
         second = validated(fold.omi, fold.second)[1]
@@ -101,22 +105,31 @@ def paired_delong(folds: Sequence[PairedFold]) -> dict[str, float]:
         if not label.any() or label.all():
             return dict.fromkeys(("difference", "standard_error", "lo", "hi", "z", "p"), math.nan)
         components = _components(label, first) - _components(label, second)
+        patients += int(patient.max()) + 1
         differences.append(float(components[label].mean()))
         variances.append(_variance(label, components, patient))
     difference = math.fsum(differences) / len(folds)
     error = math.sqrt(math.fsum(variances) / len(folds) ** 2) if not any(map(math.isnan, variances)) else math.nan
-    if error == 0:
-        error, z = (0.0, 0.0) if difference == 0 else (math.nan, math.nan)
-    else:
-        z = difference / error
-    return {
-        "difference": difference,
-        "standard_error": error,
-        "lo": difference - Z_95 * error,
-        "hi": difference + Z_95 * error,
-        "z": z,
-        "p": math.erfc(abs(z) / math.sqrt(2)),
-    }
+    found = {"difference": difference, "standard_error": error, "lo": math.nan, "hi": math.nan, "z": math.nan}
+    if error <= _ROUNDING:
+        if abs(difference) > _ROUNDING:
+            return found | {"standard_error": math.nan, "p": math.nan}
+        return found | {"difference": 0.0, "standard_error": 0.0, "z": 0.0, "p": 1.0}
+    if math.isnan(error):
+        return found | {"p": math.nan}
+    z = difference / error
+    low, high = max(-1.0, difference - Z_95 * error), min(1.0, difference + Z_95 * error)
+    p = max(math.erfc(abs(z) / math.sqrt(2)), least_p(patients))
+    return found | {"lo": low, "hi": high, "z": z, "p": p}
+
+
+def least_p(patients: int) -> float:
+    """Return the smallest two-sided p that a paired test of so many patients can have, always above 0.
+
+    Were the models alike, either might have been the first, patient by patient: of 2^patients outcomes that are as
+    likely, the most extreme are two (the permutation test).
+    """
+    return max(2.0 ** min(0, 1 - patients), sys.float_info.min)
 
 
 def _components(label: np.ndarray, value: np.ndarray) -> np.ndarray:

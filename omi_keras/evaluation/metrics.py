@@ -123,8 +123,7 @@ def best_f1_threshold(omi: npt.ArrayLike, probability: npt.ArrayLike) -> float:
     """Return the threshold with the highest F1, the paper's operating point (III.B; 0.57 there).
 
     Candidates are the observed probabilities. Among those with the same highest F1 the **highest** is taken:
-    the fewest alarms for the same F1. The threshold lies midway between it and the next lower probability:
-    the same decisions here, and no ECG sits on the threshold itself, where rounding would decide.
+    the fewest alarms for the same F1. The threshold lies below it: :func:`threshold_from`.
 
     Parameters
     ----------
@@ -144,11 +143,35 @@ def best_f1_threshold(omi: npt.ArrayLike, probability: npt.ArrayLike) -> float:
         raise InputError(f"expected ECGs of both classes to choose a threshold, received {counted}", "one_class")
     f1 = 2 * true / (true + false + true[-1])
     # Thresholds descend and argmax takes the first: the highest threshold among equals.
-    chosen = int(np.argmax(f1))
-    lower = thresholds[min(chosen + 1, len(thresholds) - 1)]
-    midway = (thresholds[chosen] + lower) / 2
-    # Neighbours among floats have nothing between them.
-    return float(midway if midway > lower else thresholds[chosen])
+    return threshold_from(thresholds, int(np.argmax(f1)))
+
+
+def threshold_from(thresholds: np.ndarray, chosen: int) -> float:
+    """Return a threshold that decides as an observed probability does, but on which no ECG sits.
+
+    It lies midway between that probability and the next lower one, or 0 where none is lower and everybody is alarmed.
+    An ECG on the threshold itself would be decided by rounding: by the digits of a printed threshold, or by the
+    processor on which the same network computes a probability of one bit less.
+
+    Neighbours among float64 have nothing between them, and 0 has nothing below it: there it is the probability itself,
+    the only number from 0 to 1 that decides so. Of float32 probabilities it decides the same when rounded to float32.
+
+    Parameters
+    ----------
+    thresholds
+        (k,) observed probabilities, each once, descending, as :func:`threshold_counts` returns them.
+    chosen
+        Number of the one that is the lowest alarm.
+    """
+    upper = float(thresholds[chosen])
+    below = float(thresholds[chosen + 1]) if chosen + 1 < len(thresholds) else min(0.0, upper)
+    midway = (upper + below) / 2
+    with np.errstate(over="ignore", under="ignore"):
+        as_single = [float(np.float32(value)) for value in (below, midway, upper)]
+    if as_single[::2] == [below, upper] and as_single[1] <= below:
+        # Neighbours among float32, whose middle rounds to the lower one; one bit more, and it rounds to the upper one.
+        midway = float(np.nextafter(midway, upper))
+    return midway if below < midway <= upper else upper
 
 
 def operating_point_metrics(omi: npt.ArrayLike, probability: npt.ArrayLike, threshold: float) -> dict[str, float]:

@@ -40,7 +40,7 @@ _RULES = (
     "validation."
 )
 _CALIBRATION = (
-    "Groups of equal numbers of ECGs; bars: 95 % (Wilson). On the dotted line, 30 % means 30 in 100. Training on as "
+    "Groups of equal numbers of ECGs; bars: 95 %. On the dotted line, 30 % means 30 in 100. Training on as "
     "many OMI as other ECGs makes probabilities too high, and the points lie below the line: ranks and decisions at a "
     "threshold chosen on validation do not suffer, the probabilities themselves do."
 )
@@ -51,7 +51,7 @@ _DECISION_CURVE = (
 _SUBGROUPS = (
     "All test folds of the best model, each ECG at the threshold of its fold. AUC orders ECGs within a fold only. "
     "Undefined: the subgroup has no ECGs of the class that the number is about, such as specificity among occlusions "
-    "of one artery."
+    "of one artery, or fewer than two patients of either class for AUC."
 )
 
 
@@ -202,7 +202,7 @@ def _selected(evidence: Evidence) -> Markup:
             f"with the highest F1 on validation. {_BY_TEST}"
         ),
         page.table(
-            "Table 5. At the operating point, with 95 % intervals by resampling patients" + mark + ".",
+            "Table 5. At the operating point, with 95 % intervals, patients clustered" + mark + ".",
             ("Split", *_TABLE5.values()),
             rows,
         ),
@@ -227,7 +227,7 @@ def _decisions(evidence: Evidence) -> Markup:
         ),
         page.table(
             "Confusion matrix (TP: OMI with alarm, FP: false alarms, FN: missed OMI, TN: rightly quiet) and rates, "
-            "with 95 % intervals by resampling patients.",
+            "with 95 % intervals, patients clustered.",
             (
                 "Rule", "Split", "Threshold", "TP", "FP", "FN", "TN", "Sensitivity", "Specificity", "PPV", "NPV",
             ),
@@ -272,9 +272,7 @@ def _subgroups(evidence: Evidence) -> Markup:
     return page.section(
         "Subgroups",
         page.paragraph(_SUBGROUPS),
-        page.table(
-            "With 95 % intervals by resampling patients. Many subgroups: some differ by chance.", headings, rows
-        ),
+        page.table("With 95 % intervals, patients clustered. Many subgroups: some differ by chance.", headings, rows),
     )
 
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from omi_keras.evaluation.bootstrap import interval, patient_draws, patient_numbers
+from omi_keras.evaluation.bootstrap import patient_draws, patient_numbers, percentiles
 from omi_keras.evaluation.comparison import FoldTest
-from omi_keras.evaluation.metrics import confusion_rates
+from omi_keras.evaluation.metrics import confusion_rates, validated
+from omi_keras.evaluation.proportions import rate_intervals
 from omi_keras.evaluation.ranking import Ranking, ratio
+from omi_keras.evaluation.separation import enough_patients, ranking_limits, widened
 
 METRICS = ("auc", "sensitivity", "specificity", "ppv", "npv")
 SUBGROUP_COLUMNS = (
@@ -42,7 +44,8 @@ def subgroup_table(
 
     Every test ECG counts once, judged by the model of its fold at that model's threshold. The folds' models have
     their own scales: AUC is the share of right orders among the pairs of an OMI and a no-OMI ECG **of the same
-    fold**, pooled over folds. What a subgroup cannot define is NaN: sensitivity without OMI, AUC with one class.
+    fold**, pooled over folds that have both classes. What a subgroup cannot define is NaN: sensitivity without OMI,
+    AUC with fewer than :data:`~omi_keras.evaluation.separation.MIN_PATIENTS` patients of a class in those folds.
 
     Parameters
     ----------
@@ -52,7 +55,8 @@ def subgroup_table(
         Name (``"site"``) → for each fold (n,) text, ``""`` where not known. A group that is empty everywhere is left
         out; of many values the rarest are put together as ``other``.
     resamples, seed
-        Of the patients of a subgroup, with replacement, all ECGs of each.
+        Of the patients of a subgroup, with replacement, all ECGs of each: for AUC. Rates have the intervals of
+        :mod:`~omi_keras.evaluation.proportions`.
     simulated
         True when the data come from the simulator.
 
@@ -64,10 +68,11 @@ def subgroup_table(
     Raises
     ------
     InputError
-        When an array is not valid.
+        See :func:`~omi_keras.evaluation.metrics.validated`; and when a patient_id is missing.
     """
-    omi = np.concatenate([test.omi for test in folds]) == 1
-    probability = np.concatenate([test.probability for test in folds])
+    omi, probability = validated(
+        np.concatenate([test.omi for test in folds]), np.concatenate([test.probability for test in folds])
+    )
     alarm = np.concatenate([test.probability >= test.threshold for test in folds])
     fold = np.repeat(np.arange(len(folds)), [test.omi.size for test in folds])
     patient = np.concatenate([test.patient_id for test in folds])
@@ -110,22 +115,27 @@ def _measured(
 ) -> dict[str, float]:
     patient = patient_numbers(patient_id, omi.size)
     patients = int(patient.max()) + 1
-    cells = np.zeros((patients, 4))
-    np.add.at(cells, (patient, 2 * (~alarm).astype(int) + ~omi), 1)
+    counts = [np.sum(omi & alarm), np.sum(~omi & alarm), np.sum(omi & ~alarm), np.sum(~omi & ~alarm)]
+    rates = confusion_rates(*(np.asarray(count, np.float64) for count in counts))
+    found = rate_intervals(omi, alarm, patient)
     strata = [_Stratum(omi, probability, np.flatnonzero(fold == f)) for f in np.unique(fold)]
+    strata = [stratum for stratum in strata if stratum.both]
 
-    def metrics(drawn: np.ndarray) -> dict[str, np.ndarray]:
-        rates = confusion_rates(*(drawn @ cells).T)
+    def pooled_auc(drawn: np.ndarray) -> np.ndarray:
         right, pairs = np.sum([stratum.pairs(drawn[:, patient[stratum.rows]]) for stratum in strata], axis=0)
-        return {"auc": ratio(right, pairs)} | {name: rates[name] for name in METRICS[1:]}
+        return ratio(right, pairs)
 
-    point = metrics(np.ones((1, patients)))
-    parts = [metrics(drawn) for drawn in patient_draws(omi.size, patients, resamples, seed)]
+    ranked = np.concatenate([stratum.rows for stratum in strata]) if strata else np.zeros(0, int)
+    auc, found["auc"] = np.nan, (np.nan, np.nan)
+    if enough_patients(omi[ranked], patient[ranked]):
+        auc = float(pooled_auc(np.ones((1, patients)))[0])
+        resampled = [pooled_auc(drawn) for drawn in patient_draws(omi.size, patients, resamples, seed)]
+        limits = ranking_limits([(omi[stratum.rows], patient[stratum.rows]) for stratum in strata])["auc"]
+        found["auc"] = widened(percentiles(np.concatenate(resampled)), limits)
     row: dict[str, float] = {}
     for name in METRICS:
-        value = float(point[name][0])
-        low, high = (np.nan, np.nan) if np.isnan(value) else interval(np.concatenate([p[name] for p in parts]))
-        row |= {name: value, f"{name}_lo": low, f"{name}_hi": high}
+        value = auc if name == "auc" else float(rates[name])
+        row |= {name: value, f"{name}_lo": found[name][0], f"{name}_hi": found[name][1]}
     return row
 
 
@@ -140,8 +150,6 @@ class _Stratum:
 
     def pairs(self, weights: np.ndarray) -> np.ndarray:
         """(2, b): pairs in the right order, and pairs, for each row of weights (b, n)."""
-        if not self.both:
-            return np.zeros((2, len(weights)))
         pairs = weights[:, self.omi].sum(axis=1) * weights[:, ~self.omi].sum(axis=1)
         auc = self.ranking.auc_ap(weights)[0]
         return np.stack([np.where(pairs > 0, auc, 0.0) * pairs, pairs])

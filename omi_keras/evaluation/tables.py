@@ -10,6 +10,7 @@ import pandas as pd
 
 from omi_keras.evaluation.bootstrap import patient_bootstrap
 from omi_keras.evaluation.metrics import OPERATING_POINT_METRICS, checked_threshold, operating_point_metrics
+from omi_keras.evaluation.separation import enough_patients
 from omi_keras.recordings.errors import InputError
 
 # (column prefix, part of metrics.json, metric, heading), in the order of Table 4.
@@ -103,8 +104,10 @@ def table5(
     -------
     DataFrame
         One row per split: ``split, threshold, accuracy, sensitivity, specificity, ppv, npv, f1, auc, ap``,
-        then ``_lo`` and ``_hi`` of each (95 % patient bootstrap; not in the paper), then ``simulated``; NaN
-        is undefined.
+        then ``_lo`` and ``_hi`` of each (95 %, not in the paper; see
+        :func:`~omi_keras.evaluation.bootstrap.patient_bootstrap`), then ``simulated``; NaN is undefined: a
+        denominator of 0; AUC and AP of fewer than :data:`~omi_keras.evaluation.separation.MIN_PATIENTS` patients
+        of a class.
 
     Raises
     ------
@@ -122,6 +125,8 @@ def table5(
             intervals = patient_bootstrap(omi, probability, arrays["patient_id"], threshold, resamples, seed)
         except InputError as error:
             raise InputError(f"{split}: {error}", error.reason) from error
+        if not enough_patients(omi, arrays["patient_id"]):
+            point |= {"auc": np.nan, "ap": np.nan}
         row: dict[str, object] = {"split": split, "threshold": checked_threshold(threshold), **point}
         for name, (low, high) in intervals.items():
             row |= {f"{name}_lo": low, f"{name}_hi": high}
@@ -146,7 +151,7 @@ def format_table5(table: pd.DataFrame) -> str:
     for name, heading in _TABLE5_HEADINGS.items():
         cells = [_with_interval(row[name], row[f"{name}_lo"], row[f"{name}_hi"]) for row in records]
         lines.append([heading, *cells])
-    title = _title("Table 5. Selected model at its operating point [95 % interval, patient bootstrap]", table)
+    title = _title("Table 5. Selected model at its operating point [95 % interval, patients clustered]", table)
     return "\n".join([title, *_aligned(lines)])
 
 

@@ -18,16 +18,18 @@ from omi_keras.evaluation.calibration import DECISION_THRESHOLDS, calibration_cu
 from omi_keras.evaluation.comparison import FoldTest, Resamples, comparisons, intervals
 from omi_keras.evaluation.decisions import decision_table
 from omi_keras.evaluation.report_page import Evidence, report_html
+from omi_keras.evaluation.separation import enough_patients
 from omi_keras.evaluation.subgroups import age_bands, subgroup_table
 from omi_keras.evaluation.tables import table4, table5
 from omi_keras.measures.stemi import stemi_criteria
 from omi_keras.models.catalogue import MODELS
 from omi_keras.recordings.errors import InputError
+from omi_keras.report.notes import notes
 from omi_keras.report.provenance import provenance
+from omi_keras.report.wrongest import most_wrong
 from omi_keras.training.run import FoldResult, Run
 
 RESAMPLES = 2000
-WRONGEST = 5
 # Columns of a dataset that make subgroups, besides age.
 GROUPS = ("site", "sex", "rhythm", "artery")
 
@@ -74,6 +76,13 @@ class Findings:
         return {run.model: {fold.fold: _fold_test(run, fold) for fold in run.results} for run in self.runs}
 
     @cached_property
+    def validations(self) -> dict[str, dict[int, FoldTest]]:
+        """Model → fold → its validation ECGs."""
+        return {
+            run.model: {fold.fold: _fold_test(run, fold, "validation") for fold in run.results} for run in self.runs
+        }
+
+    @cached_property
     def data(self) -> tuple[Dataset | None, str]:
         """The dataset of the runs, or None and why."""
         asked, config = self.dataset, self.runs[0].config
@@ -93,22 +102,14 @@ class Findings:
 
     @property
     def notes(self) -> list[str]:
-        """What is left out and why."""
-        names = [{name for test in folds.values() for name in test.ecg_id.tolist()} for folds in self.tests.values()]
-        found = [self.data[1]]
-        if any(other != names[0] for other in names):
-            found.append(
-                "The models were not all tested on the same ECGs: means, Brier scores and curves of different models "
-                "are of different ECGs. Only the paired differences are of the folds that two models share."
-            )
-        return [note for note in found if note]
+        """What is left out and why, and what a reader has to know."""
+        return notes(self)
 
     @cached_property
     def splits(self) -> dict[str, dict[str, Any]]:
         """Validation and test ECGs of the selected fold."""
         found = {}
-        for split in ("validation", "test"):
-            test = _fold_test(self.chosen, self.best, split)
+        for split, test in self.parts(self.chosen, self.best).items():
             found[split] = {"omi": test.omi, "probability": test.probability, "patient_id": test.patient_id}
             if self.stemi is not None:
                 found[split]["stemi"] = self.stemi.loc[test.ecg_id].to_numpy()
@@ -134,16 +135,16 @@ class Findings:
     def tables(self) -> dict[str, pd.DataFrame]:
         """The report's tables by the names of their files; ``errors`` is for the page alone."""
         how: dict[str, Any] = {"resamples": RESAMPLES, "seed": self.seed, "simulated": self.simulated}
-        metrics = {run.model: [fold.metrics for fold in run.results] for run in self.runs}
+        metrics = {run.model: [self._ranked(run, fold) for fold in run.results] for run in self.runs}
         found = {
             "table4": table4(metrics, self.simulated),
             "table5": table5(self.splits, self.threshold, **how),
             "intervals": intervals(self.resampled, self.simulated),
             "comparison": comparisons(self.resampled, self.simulated),
-            "decisions": decision_table(self.splits, self.threshold, **how),
+            "decisions": decision_table(self.splits, self.threshold, self.simulated),
             "calibration": self._calibration(),
             "decision_curve": self._decision_curve(),
-            "errors": self._errors(),
+            "errors": most_wrong(self),
         }
         if not len(found["comparison"]):
             del found["comparison"]
@@ -157,8 +158,7 @@ class Findings:
         found = {}
         if histories := self._histories():
             found["figure5"] = figure5(histories, self.simulated)
-        curves = {name: (split["omi"], split["probability"]) for name, split in self.splits.items()}
-        found["figure6"] = figure6(curves, self.threshold, self.simulated)
+        found["figure6"] = figure6(self._curves(), self.threshold, self.simulated)
         for name, panels in self._clinical().items():
             for figure in panels.values():
                 found[name] = with_title(figure, "Test folds together", self.simulated)
@@ -181,7 +181,7 @@ class Findings:
 
     def _panels(self) -> dict[str, dict[str, Figure]]:
         histories = self._histories()
-        curves = {name: (split["omi"], split["probability"]) for name, split in self.splits.items()}
+        curves = self._curves()
         return {
             "history": history_figures(histories) if histories else {},
             "curves": {
@@ -206,6 +206,21 @@ class Findings:
         # A random forest has no epochs to draw.
         return {run.model: [fold.history for fold in run.results] for run in self.runs if run.has_epochs}
 
+    def _curves(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        return {name: (part["omi"], part["probability"], part["patient_id"]) for name, part in self.splits.items()}
+
+    def _ranked(self, run: Run, fold: FoldResult) -> dict[str, dict[str, float | None]]:
+        """AUC and AP of a fold for Table 4; None where they are of too few patients of a class."""
+        found: dict[str, dict[str, float | None]] = {}
+        for split, part in self.parts(run, fold).items():
+            known = enough_patients(part.omi, part.patient_id)
+            found[split] = {name: fold.metrics[split].get(name) if known else None for name in ("auc", "ap")}
+        return found
+
+    def parts(self, run: Run, fold: FoldResult) -> dict[str, FoldTest]:
+        """Validation and test ECGs of a fold."""
+        return {"validation": self.validations[run.model][fold.fold], "test": self.tests[run.model][fold.fold]}
+
     def _pooled(self, model: str) -> tuple[np.ndarray, np.ndarray]:
         tests = self.tests[model].values()
         return np.concatenate([t.omi for t in tests]), np.concatenate([t.probability for t in tests])
@@ -213,7 +228,8 @@ class Findings:
     def _calibration(self) -> pd.DataFrame:
         parts = []
         for run in self.runs:
-            curve = calibration_curve(*self._pooled(run.model))
+            patients = np.concatenate([test.patient_id for test in self.tests[run.model].values()])
+            curve = calibration_curve(*self._pooled(run.model), patient_id=patients)
             curve.insert(0, "model", run.model)
             parts.append(curve.assign(simulated=self.simulated))
         return pd.concat(parts, ignore_index=True)
@@ -241,11 +257,11 @@ class Findings:
         return pd.concat(parts, ignore_index=True)
 
     def _groups(self, folds: list[FoldTest]) -> dict[str, list[np.ndarray]]:
-        facts = [self._facts(test.ecg_id) for test in folds]
+        facts = [self.facts(test.ecg_id) for test in folds]
         found = {name: [part[name].to_numpy(str) for part in facts] for name in GROUPS if name in facts[0]}
         return found | {"age": [age_bands(part["age"].to_numpy(float)) for part in facts]}
 
-    def _facts(self, ecg_ids: np.ndarray) -> pd.DataFrame:
+    def facts(self, ecg_ids: np.ndarray) -> pd.DataFrame:
         """Rows of ``ecgs.csv``."""
         data = self.data[0]
         assert data is not None, "asked only where the dataset is at hand"
@@ -253,32 +269,6 @@ class Findings:
             return data.ecgs.set_index("ecg_id").loc[ecg_ids]
         except KeyError as error:
             raise InputError(f"{self.chosen.path} has ECGs that {data.path} lacks: {error}", "altered") from None
-
-    def _errors(self) -> pd.DataFrame:
-        """The test ECGs of the selected fold that are most wrong."""
-        test = self.tests[self.chosen.model][self.best.fold]
-        alarm = test.probability >= test.threshold
-        order = np.argsort(test.probability, kind="stable")
-        missed = [k for k in order if test.omi[k] == 1 and not alarm[k]][:WRONGEST]
-        false = [k for k in order[::-1] if test.omi[k] == 0 and alarm[k]][:WRONGEST]
-        rows = missed + false
-        facts = [""] * len(rows)
-        if self.data[0] is not None and rows:
-            known = self._facts(test.ecg_id[rows])
-            columns = [name for name in ("age", "sex", "site", "rhythm", "artery", "mimic", "flags") if name in known]
-            facts = [
-                ", ".join(f"{name} {value:g}" if name == "age" else f"{name} {value}" for name, value in row.items()
-                          if value != "" and not pd.isna(value))
-                for row in known[columns].to_dict("records")
-            ]  # fmt: skip
-        return pd.DataFrame(
-            {
-                "ecg_id": test.ecg_id[rows],
-                "error": ["missed OMI"] * len(missed) + ["false alarm"] * len(false),
-                "probability": test.probability[rows],
-                "facts": facts,
-            }
-        )
 
 
 def _check_comparable(runs: list[Run]) -> None:

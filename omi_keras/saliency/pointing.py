@@ -7,6 +7,7 @@ import pandas as pd
 
 from omi_keras.beats.model_inputs import CROP_START
 from omi_keras.evaluation.bootstrap import interval, patient_draws, patient_numbers
+from omi_keras.evaluation.proportions import proportion_interval
 from omi_keras.measures.fiducials import delineate
 from omi_keras.simulate.heart_vector import project
 from omi_keras.simulate.occlusion import TERRITORIES
@@ -47,7 +48,8 @@ def pointing_game(
     artery
         (n,) names of :data:`omi_keras.simulate.occlusion.TERRITORIES`; ECGs of other names are left out.
     patient_id
-        (n,) identifiers: 95 % intervals are by resampling patients.
+        (n,) identifiers: 95 % intervals are by resampling patients, of the hits as of any proportion
+        (:mod:`~omi_keras.evaluation.proportions`); NaN where one patient is all there is to resample.
     seed
         Of the resampling.
 
@@ -80,11 +82,11 @@ def pointing_game(
     rows = []
     for region, mask in inside.items():
         share = np.divide((maps * mask).sum(axis=(1, 2)), total, out=np.zeros(len(maps)), where=total > 0)
-        hits = mask.reshape(len(maps), -1)[np.arange(len(maps)), peak].astype(float)
+        hits = mask.reshape(len(maps), -1)[np.arange(len(maps)), peak]
+        limits = {"share": _mean_interval(share, patient, seed), "hits": proportion_interval(hits, patient)}
         row = {"region": region, "ecgs": len(maps), "patients": int(patient.max()) + 1}
         for name, values in (("share", share), ("hits", hits)):
-            low, high = _mean_interval(values, patient, seed)
-            row |= {name: values.mean(), f"{name}_lo": low, f"{name}_hi": high}
+            row |= {name: values.mean(), f"{name}_lo": limits[name][0], f"{name}_hi": limits[name][1]}
         rows.append(row | {"chance": mask.mean(), "simulated": True})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -1,4 +1,7 @@
-"""The vectorised bootstrap against scikit-learn's weighted metrics and against resamples written out."""
+"""The vectorised bootstrap against scikit-learn's weighted metrics and against resamples written out.
+
+Intervals of rates: test_proportions.py; of AUC and AP of few patients: test_separation.py.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from omi_keras.evaluation import bootstrap
-from omi_keras.evaluation.bootstrap import patient_bootstrap
+from omi_keras.evaluation.bootstrap import interval, patient_bootstrap
 from omi_keras.evaluation.metrics import OPERATING_POINT_METRICS, operating_point_metrics
+from omi_keras.evaluation.proportions import rate_intervals
 from omi_keras.evaluation.ranking import Ranking
+from omi_keras.evaluation.separation import ranking_limits
 from omi_keras.recordings.errors import InputError
 
 
@@ -59,26 +64,28 @@ def test_equals_resamples_written_out(monkeypatch):
     assert len(draws) == 4
     assert counts.shape == (resamples, names.size)
     assert (counts.sum(axis=1) == names.size).all()
-    values = {name: [] for name in OPERATING_POINT_METRICS}
+    values = {name: [] for name in ("auc", "ap")}
     for row in counts.astype(int):
         chosen = np.concatenate(
             [np.tile(np.flatnonzero(patient == who), times) for who, times in zip(names, row, strict=True)]
         )
-        for name, value in operating_point_metrics(omi[chosen], probability[chosen], threshold).items():
-            values[name].append(value)
-    for name, (low, high) in found.items():
-        defined = [value for value in values[name] if not np.isnan(value)]
-        assert low == pytest.approx(np.percentile(defined, 2.5), abs=1e-12), name
-        assert high == pytest.approx(np.percentile(defined, 97.5), abs=1e-12), name
+        for name, own in values.items():
+            own.append(operating_point_metrics(omi[chosen], probability[chosen], threshold)[name])
+    limits = ranking_limits([(omi, patient)])
+    for name, own in values.items():
+        defined = [value for value in own if not np.isnan(value)]
+        low, high = np.percentile(defined, [2.5, 97.5])
+        assert found[name] == pytest.approx((min(low, limits[name][0]), max(high, limits[name][1])), abs=1e-12)
+    rates = rate_intervals(omi == 1, probability >= threshold, patient)
+    assert {name: found[name] for name in rates} == rates
 
 
 def test_interval_of_a_proportion_is_the_binomial_one():
-    """100 patients with one ECG each, accuracy 0.8: SD 0.04, so about 0.8 ± 0.078."""
+    """100 patients with one ECG each, accuracy 0.8: the exact interval of 80 of 100."""
     omi = np.repeat([1, 0], 50)
     probability = np.where(np.arange(100) % 5 == 0, 1 - omi, omi).astype(float)
-    low, high = patient_bootstrap(omi, probability, np.arange(100), 0.5, resamples=4000)["accuracy"]
-    assert low == pytest.approx(0.8 - 1.96 * 0.04, abs=0.012)
-    assert high == pytest.approx(0.8 + 1.96 * 0.04, abs=0.012)
+    found = patient_bootstrap(omi, probability, np.arange(100), 0.5, resamples=10)["accuracy"]
+    assert found == pytest.approx((0.70816, 0.87334), abs=1e-5)
 
 
 def test_wider_than_ecg_level_when_ecgs_cluster():
@@ -100,8 +107,8 @@ def test_seed_and_order():
     assert first != patient_bootstrap(omi, probability, patient, 0.6, 200, seed=2)
     shuffled = np.random.default_rng(0).permutation(omi.size)
     again = patient_bootstrap(omi[shuffled], probability[shuffled], patient[shuffled], 0.6, 200, seed=1)
-    for name, interval in first.items():
-        assert again[name] == pytest.approx(interval, abs=1e-12)
+    for name, limits in first.items():
+        assert again[name] == pytest.approx(limits, abs=1e-12)
 
 
 def test_interval_holds_the_point_estimate():
@@ -113,7 +120,7 @@ def test_interval_holds_the_point_estimate():
 
 def test_one_class_is_undefined():
     found = patient_bootstrap([0, 0, 0], [0.1, 0.9, 0.3], ["a", "b", "c"], 0.5, 50)
-    undefined = {name for name, interval in found.items() if np.isnan(interval).all()}
+    undefined = {name for name, limits in found.items() if np.isnan(limits).all()}
     assert undefined == {"sensitivity", "auc", "ap"}
     empty = patient_bootstrap([], [], [], 0.5, 50)
     assert tuple(empty) == OPERATING_POINT_METRICS
@@ -121,15 +128,19 @@ def test_one_class_is_undefined():
 
 
 def test_undefined_resamples_are_skipped_up_to_half():
-    # Two patients, one with OMI: a resample has both classes with probability ½, so about half of the seeds
-    # find more than half of the resamples undefined.
-    two = [patient_bootstrap([1, 0], [0.9, 0.1], ["a", "b"], 0.5, 201, seed=s)["auc"] for s in range(12)]
-    undefined = [interval for interval in two if np.isnan(interval).all()]
-    assert 0 < len(undefined) < len(two)
-    assert {interval for interval in two if not np.isnan(interval).any()} == {(1.0, 1.0)}
-    # One OMI among 40 patients: drawn in 63 % of the resamples, so defined.
-    one = patient_bootstrap([1] + [0] * 39, np.linspace(1, 0, 40), np.arange(40), 0.5, 400)
-    assert one["auc"] == (1.0, 1.0)
+    values = np.arange(100.0)
+    values[:50] = np.nan
+    assert interval(values) == tuple(np.percentile(np.arange(50.0, 100), [2.5, 97.5]))
+    values[50] = np.nan
+    assert np.isnan(interval(values)).all()
+    # Two of 40 patients have OMI: 13 % of the resamples have none.
+    found = patient_bootstrap([1, 1] + [0] * 38, np.linspace(1, 0, 40), np.arange(40), 0.5, 400)
+    assert not np.isnan(found["auc"]).any()
+
+
+def test_resamples_that_do_not_differ_are_no_interval():
+    assert np.isnan(interval(np.ones(100))).all()
+    assert np.isnan(interval(np.r_[np.ones(99), 0.5])).all()
 
 
 def test_patient_ids_of_any_kind():

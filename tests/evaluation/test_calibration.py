@@ -33,8 +33,8 @@ def test_calibration_groups():
         rows = order[100 * k : 100 * (k + 1)]
         assert row["probability"] == pytest.approx(probability[rows].mean())
         assert row["observed"] == pytest.approx(omi[rows].mean())
-        wilson = binomtest(int(omi[rows].sum()), 100).proportion_ci(method="wilson")
-        assert (row["lo"], row["hi"]) == pytest.approx((wilson.low, wilson.high))
+        exact = binomtest(int(omi[rows].sum()), 100).proportion_ci(method="exact")
+        assert (row["lo"], row["hi"]) == pytest.approx((exact.low, exact.high))
     # These probabilities mean what they say.
     assert (curve["observed"] - curve["probability"]).abs().max() < 0.12
 
@@ -50,6 +50,25 @@ def test_ties_are_never_parted():
     assert calibration_curve([1], [0.3])["observed"].tolist() == [1]
     with pytest.raises(InputError, match="at least 1 bin"):
         calibration_curve([1], [0.3], bins=0)
+
+
+def test_ecgs_of_a_patient_are_not_independent():
+    omi, probability = (np.repeat(array, 4) for array in cohort(200))
+    patient = np.repeat(np.arange(200), 4)
+    alone, clustered = (calibration_curve(omi, probability, 4, ids) for ids in (None, patient))
+    assert alone["observed"].tolist() == clustered["observed"].tolist()
+    assert (clustered["hi"] - clustered["lo"] > 1.7 * (alone["hi"] - alone["lo"])).all()  # √4 in theory
+    with pytest.raises(InputError, match="one patient_id per ECG"):
+        calibration_curve(omi, probability, 4, patient[1:])
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, 0.3, 1.0])
+def test_constant_probabilities(constant):
+    """One group, whose mean is the very number and whose share is not certain."""
+    curve = calibration_curve([1] * 7, [constant] * 7)
+    assert curve["probability"].tolist() == [constant]
+    assert 0 < curve["lo"][0] < curve["hi"][0] == 1
+    assert brier_score([1] * 7, [constant] * 7) == pytest.approx((1 - constant) ** 2)
 
 
 def test_net_benefit_by_definition():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from omi_keras.evaluation.delong import PairedFold, auc_variance, paired_delong
+from omi_keras.evaluation.delong import PairedFold, auc_variance, least_p, paired_delong
 from omi_keras.recordings.errors import InputError
 
 # Albumin, total protein, K-G score, benefit from surgery: 43 complete patients of DeLong, DeLong and Clarke-Pearson
@@ -140,6 +140,31 @@ def test_antisymmetric_and_identical():
     )  # fmt: skip
     same = paired_delong([PairedFold(omi, first, first, patient)])
     assert (same["difference"], same["standard_error"], same["p"]) == (0, 0, 1)
+    assert np.isnan([same["lo"], same["hi"]]).all()
+
+
+def test_a_difference_without_variance_is_not_significant():
+    """Every patient is ranked better by as much: nobody knows what another patient would give."""
+    for patients in (3, 6, 7, 11):
+        omi = np.repeat([1, 0], patients)
+        first = omi.astype(float)
+        second = np.full(2 * patients, 0.5)
+        found = paired_delong([PairedFold(omi, first, second, np.arange(2 * patients))])
+        assert found["difference"] == pytest.approx(0.5)
+        assert np.isnan([found[name] for name in ("standard_error", "lo", "hi", "z", "p")]).all()
+
+
+def test_p_is_never_zero_nor_an_interval_beyond_what_differences_can_be():
+    rng = np.random.default_rng(0)
+    for patients in (2, 3, 5, 20, 1500):
+        omi = np.repeat([1, 0], patients)
+        first, second = omi + 0.2 * rng.random(2 * patients), 1 - omi + 0.9 * rng.random(2 * patients)
+        second[0] = 2  # so that it varies
+        found = paired_delong([PairedFold(omi, first, second, np.arange(2 * patients))])
+        assert found["p"] >= least_p(2 * patients) > 0
+        assert -1 <= found["lo"] < found["hi"] <= 1
+    assert least_p(4) == 0.125
+    assert least_p(1) == 1
 
 
 def test_undefined():

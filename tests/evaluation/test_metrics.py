@@ -14,6 +14,7 @@ from omi_keras.evaluation.metrics import (
     ranking_metrics,
     score,
     threshold_counts,
+    threshold_from,
 )
 from omi_keras.recordings.errors import InputError
 
@@ -109,10 +110,10 @@ def test_no_ecg_sits_on_the_threshold(ecgs):
     omi, probability = ecgs
     threshold = best_f1_threshold(omi, probability)
     above, below = probability[probability >= threshold], probability[probability < threshold]
-    if len(below):
-        assert threshold == (above.min() + below.max()) / 2
-    else:
-        assert threshold == probability.min()
+    lower = below.max() if len(below) else 0.0
+    assert threshold == (above.min() + lower) / 2
+    # Nothing is below 0: there alone an ECG may sit on it.
+    assert threshold not in probability or threshold == above.min() == 0
 
 
 def test_neighbouring_floats_keep_their_decisions():
@@ -120,6 +121,70 @@ def test_neighbouring_floats_keep_their_decisions():
     high = np.nextafter(low, 1)
     threshold = best_f1_threshold([0, 1], [low, high])
     assert low < threshold <= high
+
+
+SINGLES = st.one_of(
+    st.floats(0, 1, width=32),
+    st.sampled_from([0.0, 1.0, 0.5, float(np.float32(1e-45)), float(np.nextafter(np.float32(1), np.float32(0)))]),
+)
+
+
+@st.composite
+def close_ecgs(draw):
+    """Float32 probabilities and their neighbours, 0, 1 and the smallest number among them."""
+    values = draw(st.lists(SINGLES, min_size=1, max_size=6))
+    near = [float(np.nextafter(np.float32(v), np.float32(draw(st.sampled_from([0, 1]))))) for v in values]
+    rows = draw(st.lists(st.tuples(st.integers(0, 1), st.sampled_from(values + near)), min_size=0, max_size=20))
+    rows += [(0, draw(st.sampled_from(values + near))), (1, draw(st.sampled_from(values + near)))]
+    omi, probability = zip(*rows, strict=True)
+    return np.array(omi), np.array(probability)
+
+
+@settings(max_examples=300, deadline=None)
+@given(close_ecgs())
+def test_a_threshold_decides_the_same_in_every_precision(ecgs):
+    """The best F1 exactly; from 0 to 1; below the lowest alarm, above the highest other; as float32, and as text."""
+    omi, probability = ecgs
+    threshold = best_f1_threshold(omi, probability)
+    best = max(slow_f1(omi, probability, t) for t in probability)
+    assert slow_f1(omi, probability, threshold) == pytest.approx(best, abs=1e-12)
+    assert 0 <= threshold <= 1
+    alarm = probability >= threshold
+    lowest, highest = probability[alarm].min(), probability[~alarm].max() if (~alarm).any() else 0.0
+    assert highest < threshold < lowest or threshold == lowest == 0
+    np.testing.assert_array_equal(probability.astype(np.float32) >= np.float32(threshold), alarm)
+    # NumPy compares float32 with a Python float as float32.
+    np.testing.assert_array_equal(probability.astype(np.float32) >= threshold, alarm)
+    # Predictions are written with the digits of float32, whose value as float64 is another.
+    written = np.array([float(str(np.float32(value))) for value in probability])
+    np.testing.assert_array_equal(written >= float(repr(threshold)), alarm)
+
+
+def test_the_best_f1_alarms_everyone():
+    for probability, expected in (([0.4, 0.4, 0.4], 0.2), ([0.2, 0.4, 0.6], 0.1), ([1.0, 1.0, 1.0], 0.5)):
+        omi = [1, 0, 1]
+        assert best_f1_threshold(omi, probability) == pytest.approx(expected)
+        assert operating_point_metrics(omi, probability, expected)["sensitivity"] == 1
+    assert best_f1_threshold([1, 0], [0.0, 0.0]) == 0
+    tiny = float(np.float32(1e-45))
+    assert 0 < best_f1_threshold([1, 0], [tiny, 0.0]) <= tiny
+    assert best_f1_threshold([1, 0], [5e-324, 0.0]) == 5e-324
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8, unique=True), st.data())
+def test_threshold_from_float64(values, data):
+    thresholds = np.sort(values)[::-1]
+    chosen = data.draw(st.integers(0, len(values) - 1))
+    found = threshold_from(thresholds, chosen)
+    np.testing.assert_array_equal(thresholds >= found, np.arange(len(values)) <= chosen)
+    assert 0 <= found <= 1
+
+
+def test_logits_have_thresholds_too():
+    """Below a negative number 0 is no limit: the number itself is left."""
+    assert best_f1_threshold([1, 0], [-1.0, -3.0]) == -2
+    assert best_f1_threshold([0, 1], [-1.0, -3.0]) == -3
 
 
 def test_f1_ties_take_the_highest_threshold():
@@ -132,7 +197,7 @@ def test_f1_ties_take_the_highest_threshold():
 def test_all_scores_equal():
     omi, probability = [0, 1, 0, 1, 0], [0.3] * 5
     assert ranking_metrics(omi, probability) == pytest.approx({"auc": 0.5, "ap": 0.4, "score": 7 / 15})
-    assert best_f1_threshold(omi, probability) == 0.3
+    assert best_f1_threshold(omi, probability) == 0.15
     assert operating_point_metrics(omi, probability, 0.3)["sensitivity"] == 1
 
 

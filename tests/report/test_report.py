@@ -45,12 +45,13 @@ def dataset(tmp_path_factory):
     beat[:, 290:310] = np.hanning(20)
     elevated = beat.copy()
     elevated[6:10, 308:400] += 0.4
+    noise = 1e-3 * np.random.default_rng(0).normal(size=(len(folds), 12, 600)).astype(np.float32)
     folder.mkdir()
     with DatasetWriter(folder, carried=("rhythm", "artery")) as writer:
         for k, row in enumerate(folds.to_dict("records")):
             label = int(omi[row["ecg_id"]])
             writer.add(
-                MedianBeat(elevated if k % 7 == 0 else beat, 857.0, 70.0, 10, 9, np.zeros(12), ()),
+                MedianBeat((elevated if k % 7 == 0 else beat) + noise[k], 857.0, 70.0, 10, 9, np.zeros(12), ()),
                 {
                     "ecg_id": row["ecg_id"], "patient_id": row["patient_id"], "omi": label, "source": "fabricated",
                     "site": "<b>north</b>" if k % 2 else "south", "age": 40 + k % 50, "sex": "", "simulated": True,
@@ -178,8 +179,10 @@ def test_page_makes_no_request_and_escapes_what_files_hold(runs, dataset, tmp_pa
     predictions = pd.read_csv(path)
     missed = predictions.query("split == 'test' and omi == 1")["probability"].idxmin()
     name = predictions.loc[missed, "ecg_id"]
-    predictions.loc[missed, "ecg_id"] = hostile
-    predictions.to_csv(path, index=False)
+    for path in run.glob("fold-*/predictions.csv"):  # another fold validates on it
+        predictions = pd.read_csv(path)
+        predictions.loc[predictions["ecg_id"] == name, "ecg_id"] = hostile
+        predictions.to_csv(path, index=False)
     folds = pd.read_csv(run / "folds.csv")
     folds.loc[folds["ecg_id"] == name, "ecg_id"] = hostile
     folds.to_csv(run / "folds.csv", index=False)
@@ -270,3 +273,91 @@ def test_train_writes_the_report_of_its_run(trained_run):
     assert "SIMULATED" in page
     assert "Subgroups" in page
     assert_quiet(page)
+
+
+def with_config(run, to, **changes):
+    shutil.copytree(run, to)
+    config = json.loads((to / "config.json").read_text(encoding="utf-8"))
+    (to / "config.json").write_text(json.dumps(config | changes), encoding="utf-8")
+    return to
+
+
+def test_a_run_in_16_bits_says_so(runs, tmp_path):
+    run = with_config(runs[0], tmp_path / "run", precision="mixed_float16")
+    assert any("ecg-smart-net was trained in 16 bits (mixed_float16)" in note for note in judge(run).notes)
+    assert "was trained in 16 bits (mixed_float16)" in write_run_page(run).read_text(encoding="utf-8")
+    for other, model in ((runs[0], "float32"), (runs[1], "mixed_float16")):  # a forest has no 16 bits
+        run = with_config(other, tmp_path / f"{other.name}-{model}", precision=model)
+        assert judge(run).notes == []
+
+
+def lone_patient_run(runs, to):
+    """A run whose fold 2 is tested on one patient with OMI, found with the highest probability."""
+    shutil.copytree(runs[0], to)
+    path = to / "fold-02" / "predictions.csv"
+    predictions = pd.read_csv(path)
+    test = predictions["split"] == "test"
+    first = predictions[test & (predictions["omi"] == 1)].index[0]
+    predictions.loc[test, "omi"] = 0
+    predictions.loc[first, ["omi", "probability"]] = [1, 0.999]
+    predictions["omi"] = predictions["omi"].astype(int)
+    predictions.to_csv(path, index=False)
+    metrics = json.loads((path.parent / "metrics.json").read_text(encoding="utf-8"))
+    metrics["test"] |= {"auc": 1.0, "ap": 1.0, "score": 1.0}
+    metrics["validation"]["score"] = 2.0  # selected
+    (path.parent / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    return to
+
+
+def test_one_omi_patient_is_undefined_in_every_table_and_in_the_page(runs, tmp_path):
+    run = lone_patient_run(runs, tmp_path / "run")
+    evaluate(run, runs[1], tmp_path / "report")
+    read = {path.stem: pd.read_csv(path) for path in (tmp_path / "report").glob("*.csv")}
+    four = read["table4"].set_index("model")
+    assert four.loc["ecg-smart-net", ["test_auc_mean", "test_auc_sd", "test_ap_mean", "test_ap_sd"]].isna().all()
+    assert four.loc["ecg-smart-net", ["val_auc_mean", "val_ap_mean"]].notna().all()
+    five = read["table5"].set_index("split")
+    ranked = [f"{name}{end}" for name in ("auc", "ap") for end in ("", "_lo", "_hi")]
+    assert five.loc["test", ranked].isna().all()
+    assert five.loc["validation", ranked].notna().all()
+    # One of one found: the rate is there, and so is how little it says.
+    assert five.loc["test", "sensitivity"] == 1
+    assert five.loc["test", "sensitivity_lo"] < 0.1
+    assert read["intervals"].set_index("model").loc["ecg-smart-net", ranked].isna().all()
+    assert read["comparison"][["difference", "lo", "hi", "p", "p_holm"]].isna().all(axis=None)
+    content = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert any("fewer than 2 patients, and so are means" in note and "fold 2 (test)" in note
+               for note in content["notes"])  # fmt: skip
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "undefined (fewer than 2 patients of a class)" in page, "the legends of the curves"
+    assert "fold 2 (test)" in page
+    assert "1.000 to 1.000" not in page
+    assert "0.000 to 0.000" not in page
+
+
+def test_no_interval_of_the_report_has_no_width(report):
+    for path in report.glob("*.csv"):
+        table = pd.read_csv(path)
+        for low in [name for name in table.columns if name.endswith("_lo") or name == "lo"]:
+            high = low.removesuffix("lo") + "hi"
+            assert not (table[low] >= table[high]).any(), (path.name, low)
+
+
+def test_a_beat_of_two_patients_is_told(runs, dataset, tmp_path):
+    """Only the dataset is another: its note stands in the report and its page."""
+    source = load_dataset(dataset[0])
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    other = int(np.flatnonzero(source.ecgs["patient_id"].to_numpy() != source.ecgs["patient_id"][0])[0])
+    with DatasetWriter(folder, carried=("rhythm", "artery")) as writer:
+        for k, row in enumerate(source.ecgs.to_dict("records")):
+            beat = source.beats[0 if k == other else k]
+            facts = {name: row[name] for name in (*source.ecgs.columns[:8], "rhythm", "artery")}
+            facts |= {"omi": int(row["omi"]), "simulated": True}
+            writer.add(MedianBeat(beat, 857.0, 70.0, 10, 9, np.zeros(12), ()), facts)
+        info = writer.finish(label_column="omi", seed=0, inputs={})
+    sums = {name: info["sha256"][name] for name in ("beats.npy", "ecgs.csv")}
+    run = with_config(runs[0], tmp_path / "run", dataset=str(folder), dataset_sha256=sums)
+    told = " = ".join(f"{source.ecgs['ecg_id'][k]} of {source.ecgs['patient_id'][k]}" for k in (0, other))
+    assert any(told in note for note in judge(run).notes)
+    assert told in write_run_page(run).read_text(encoding="utf-8")

@@ -49,7 +49,11 @@ def test_maps_that_point_and_maps_that_avoid(cases):
         st_t = slice(marks.j[k] - 150, min(marks.t_end[k] + 1 - 150, 400))
         maps[k, injured_leads(name), st_t] = 1
     table = pointing_game(maps, beats, artery, patient).set_index("region")
-    np.testing.assert_allclose(table[["share", "share_lo", "share_hi", "hits", "hits_lo", "hits_hi"]], 1)
+    np.testing.assert_allclose(table[["share", "hits", "hits_hi"]], 1)
+    # That all peaks are inside says little of so few patients; that all shares are the same, nothing.
+    patients = len(set(patient.tolist()))
+    assert (table["hits_lo"] <= 0.025 ** (1 / patients) + 1e-9).all()
+    assert table[["share_lo", "share_hi"]].isna().all(axis=None)
     avoiding = pointing_game((maps == 0).astype(np.float32), beats, artery, patient).set_index("region")
     assert (avoiding.loc["ST-T of injured leads", ["share", "hits"]] == 0).all()
     # Chance is the region's area, whatever the map.

@@ -1,0 +1,58 @@
+"""What a report has to say besides its numbers: what is left out and why, and what they cannot show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from omi_keras.data.duplicates import duplicates_of, duplicates_sentence
+from omi_keras.evaluation.separation import MIN_PATIENTS, enough_patients
+
+if TYPE_CHECKING:
+    from omi_keras.report.findings import Findings
+
+
+def notes(judged: Findings) -> list[str]:
+    """Return the notes of a report, a sentence or two each."""
+    found = [judged.data[1], _other_ecgs(judged), _few_patients(judged), *_sixteen_bits(judged), _duplicates(judged)]
+    return [note for note in found if note]
+
+
+def _other_ecgs(judged: Findings) -> str:
+    names = [{name for test in folds.values() for name in test.ecg_id.tolist()} for folds in judged.tests.values()]
+    if all(other == names[0] for other in names):
+        return ""
+    return (
+        "The models were not all tested on the same ECGs: means, Brier scores and curves of different models "
+        "are of different ECGs. Only the paired differences are of the folds that two models share."
+    )
+
+
+def _few_patients(judged: Findings) -> str:
+    few = [
+        f"{run.model} fold {fold.fold} ({split})"
+        for run in judged.runs
+        for fold in run.results
+        for split, part in judged.parts(run, fold).items()
+        if not enough_patients(part.omi, part.patient_id)
+    ]
+    if not few:
+        return ""
+    return (
+        f"AUC and average precision are undefined where a class has fewer than {MIN_PATIENTS} patients, and so are "
+        f"means over folds of which one is: {', '.join(few)}."
+    )
+
+
+def _sixteen_bits(judged: Findings) -> list[str]:
+    precision = {run.model: run.config.get("precision", "float32") for run in judged.runs if run.has_epochs}
+    return [
+        f"{model} was trained in 16 bits ({name}). What was saved and is judged here is its float32 network."
+        for model, name in precision.items()
+        if name != "float32"
+    ]
+
+
+def _duplicates(judged: Findings) -> str:
+    data = judged.data[0]
+    shared = duplicates_sentence(duplicates_of(data)) if data is not None else ""
+    return f"In the dataset, {shared}." if shared else ""
