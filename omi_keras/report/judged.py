@@ -17,11 +17,11 @@ from omi_keras.evaluation.comparison import FoldTest, Resamples, comparisons, in
 from omi_keras.evaluation.decisions import decision_table
 from omi_keras.evaluation.figures import figure5, figure6, history_figures, single, with_title
 from omi_keras.evaluation.panels import calibration_panel, decision_panel, recall_panel, roc_panel
-from omi_keras.evaluation.report_page import Evidence, report_html
 from omi_keras.evaluation.subgroups import age_bands, subgroup_table
 from omi_keras.evaluation.tables import table4, table5
 from omi_keras.models.catalogue import MODELS
 from omi_keras.report.provenance import provenance
+from omi_keras.report.report_page import Evidence, report_html
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.stemi import stemi_criteria
 from omi_keras.training.run import FoldResult, Run
