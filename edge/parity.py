@@ -182,8 +182,8 @@ def _without_chatter() -> Iterator[None]:
     """LiteRT tells on standard error, past Python, which delegate it made. All else that is said arrives."""
     with _one_at_a_time, contextlib.ExitStack() as stack:
         try:
-            held = stack.enter_context(tempfile.TemporaryFile())
             real = stack.enter_context(os.fdopen(os.dup(2), "wb", buffering=0))
+            held = stack.enter_context(tempfile.TemporaryFile())
         except OSError:  # no place to hold it, or nobody to hear it
             yield
             return

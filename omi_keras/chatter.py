@@ -76,24 +76,25 @@ def filter_command() -> None:
 @contextlib.contextmanager
 def without_chatter() -> Iterator[None]:
     """Hold back what is written to the file descriptor of standard error; hand on all but chatter at the end."""
-    try:
-        saved = os.dup(2)
-    except OSError:  # closed: nobody hears
-        yield
-        return
-    with _one_at_a_time, os.fdopen(saved, "wb", buffering=0) as real:
+    with _one_at_a_time, contextlib.ExitStack() as stack:
         if _filtered:
             yield
             return
-        with tempfile.TemporaryFile() as held, _fatal_errors_to(real):
-            os.dup2(held.fileno(), 2)
-            try:
-                yield
-            finally:
-                os.dup2(real.fileno(), 2)
-                held.seek(0)
-                with contextlib.suppress(OSError):
-                    real.write(kept(held.read()))
+        try:
+            real = stack.enter_context(os.fdopen(os.dup(2), "wb", buffering=0))
+            held = stack.enter_context(tempfile.TemporaryFile())
+        except OSError:  # no place to hold it, or nobody to hear it
+            yield
+            return
+        stack.enter_context(_fatal_errors_to(real))
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(real.fileno(), 2)
+            held.seek(0)
+            with contextlib.suppress(OSError):
+                real.write(kept(held.read()))
 
 
 def kept(text: bytes) -> bytes:

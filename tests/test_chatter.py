@@ -72,6 +72,15 @@ def test_what_is_held_back_arrives_afterwards():
     assert done.stderr == b"lost? no\nafter\n"
 
 
+def test_full_disk_and_closed_standard_error_only_end_the_silence():
+    held = (
+        "from omi_keras.chatter import *\nimport tempfile\n{}\nwith without_chatter(): say(b'INFO: x\\n')\nprint('on')"
+    )
+    done = python(held.format("import tempfile\ndef full(): raise OSError('full')\ntempfile.TemporaryFile = full"))
+    assert (done.stdout, done.stderr) == (b"on\n", b"INFO: x\n")
+    assert python(held.format("os.close(2); say = print")).stdout.endswith(b"on\n")
+
+
 def test_where_the_process_died_is_told_even_then():
     done = python("from omi_keras.chatter import without_chatter\nwith without_chatter(): os.abort()")
     assert b"Fatal Python error: Aborted" in done.stderr
