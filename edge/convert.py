@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +17,7 @@ from edge.graph import AFTER, BEFORE, device_graph, in_float32
 from edge.minimal_filtering import minimal_filtering
 from edge.parity import SIGNATURE, Network, fitted, interpreter_class
 from omi_keras.beats.model_inputs import BEAT_SAMPLES
-from omi_keras.models.backend import quiet_stderr
+from omi_keras.chatter import without_chatter
 from omi_keras.models.inference import predict_logits
 
 if TYPE_CHECKING:
@@ -97,12 +99,20 @@ def convert(
     model = in_float32(model)
     graph = device_graph(minimal_filtering(model) if quantization == "float32" else model, samples)
     with tempfile.TemporaryDirectory() as scratch:
-        with quiet_stderr():
+        with _quiet():
             _save(tf, graph, scratch)
             converter = tf.lite.TFLiteConverter.from_saved_model(scratch, signature_keys=[SIGNATURE])
         for candidate in _candidates(tf, converter, model, quantization, calibration, samples):
             _check(candidate.content, model, quantization)
             yield candidate
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The converter tells of itself, and that the interpreter which it uses inside is deprecated."""
+    with without_chatter(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated")
+        yield
 
 
 def _save(tf: Any, graph: keras.Model, folder: str) -> None:
@@ -121,7 +131,7 @@ def _candidates(
     if quantization == "int8":
         yield from _int8(tf, converter, model, calibration, samples)
         return
-    with quiet_stderr():
+    with _quiet():
         floats = converter.convert()
         if quantization == "float32":
             yield Converted(floats)
@@ -141,7 +151,7 @@ def _int8(tf: Any, converter: Any, model: keras.Model, calibration: np.ndarray, 
             yield [fitted(beat, samples)]
 
     options = tf.lite.experimental.QuantizationDebugOptions
-    with quiet_stderr():
+    with _quiet():
         interpreter = interpreter_class()(model_content=converter.convert())
         names = [tensor["name"] for tensor in interpreter.get_tensor_details()]
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -151,7 +161,7 @@ def _int8(tf: Any, converter: Any, model: keras.Model, calibration: np.ndarray, 
             converter=converter, debug_dataset=beats, debug_options=options()
         )
     for layers in FLOAT_LAYERS[model.name]:
-        with quiet_stderr():
+        with _quiet():
             debugger.options = options(denylisted_nodes=_nodes(names, layers))
             content = bytes(debugger.get_nondebug_quantized_model())
             centred = _centred(content, model, calibration)
@@ -189,7 +199,7 @@ def _check(content: bytes, model: keras.Model, quantization: Quantization) -> No
     smallest = 0.9 * BYTES_PER_PARAMETER[quantization] * model.count_params()
     if len(content) < smallest:
         raise RuntimeError(f"conversion lost weights: {len(content)} bytes for {model.count_params()} parameters")
-    with quiet_stderr():
+    with _quiet():
         operators = {op["op_name"] for op in interpreter_class()(model_content=content)._get_ops_details()}
     foreign = sorted(name for name in operators if name.startswith("Flex") or name == "CUSTOM")
     if foreign:

@@ -12,12 +12,18 @@ with those of the trained model and with those seen when the bundle was made, an
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import io
 import json
+import os
 import platform
+import re
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -139,6 +145,8 @@ class Network:
     def __init__(self, model: bytes, threads: int = 1) -> None:
         try:
             self._interpreter = interpreter_class()(model_content=model, num_threads=threads)
+            with _without_chatter():
+                self._interpreter.allocate_tensors()
             self._run = self._interpreter.get_signature_runner(SIGNATURE)
             shape = tuple(self._run.get_input_details()["beat"]["shape"])
         except (ValueError, RuntimeError, KeyError) as error:
@@ -164,6 +172,29 @@ class Network:
     def probability(self, beat: np.ndarray) -> float:
         """P(OMI) of a median beat; see :meth:`judge`."""
         return self.judge(beat)[0]
+
+
+_one_at_a_time = threading.Lock()
+
+
+@contextlib.contextmanager
+def _without_chatter() -> Iterator[None]:
+    """LiteRT tells on standard error, past Python, which delegate it made. All else that is said arrives."""
+    with _one_at_a_time, contextlib.ExitStack() as stack:
+        try:
+            real = stack.enter_context(os.fdopen(os.dup(2), "wb", buffering=0))
+            held = stack.enter_context(tempfile.TemporaryFile())
+        except OSError:  # no place to hold it, or nobody to hear it
+            yield
+            return
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(real.fileno(), 2)
+            held.seek(0)
+            with contextlib.suppress(OSError):
+                real.write(re.sub(rb"(?m)^INFO: .*\n?", b"", held.read()))
 
 
 def interpreter_class() -> Any:

@@ -7,6 +7,7 @@ import os
 import click
 
 from omi_keras import __version__
+from omi_keras.chatter import quiet_process
 from omi_keras.cli import data, device, evidence, learn, train
 from omi_keras.cli.terminal import Commands, accept_any_terminal
 
@@ -30,8 +31,9 @@ def main() -> None:
 
     Without recordings of your own, start with: omi-keras simulate dataset/
     """
+    if main.own_process:
+        quiet_process()
     accept_any_terminal()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 

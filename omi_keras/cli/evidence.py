@@ -78,7 +78,6 @@ def saliency(
     if ecg_ids and aggregate:
         raise click.UsageError("--ecg draws single ECGs and --aggregate all together; give one of them")
     from omi_keras.data.artifacts import refuse_existing
-    from omi_keras.models.backend import quiet_stderr
 
     refuse_existing(out, "saliency.json", force)
     from omi_keras.data.dataset import load_dataset
@@ -87,8 +86,7 @@ def saliency(
     from omi_keras.model import load_model
 
     folder = load_model(model)
-    with quiet_stderr():
-        from omi_keras.saliency.write import write_saliency
+    from omi_keras.saliency.write import write_saliency
 
     with progress("saliency") as tick, progress("randomised layers") as sanity_tick:
         found = write_saliency(

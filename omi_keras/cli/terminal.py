@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import sys
 import time
@@ -33,7 +34,19 @@ Item = TypeVar("Item")
 
 
 class Commands(click.Group):
-    """Turns what a user can mend into one sentence and exit code 2."""
+    """Turns what a user can mend into one sentence and exit code 2.
+
+    Attributes
+    ----------
+    own_process
+        Whether this was called as a program, and not by a test or another program's code.
+    """
+
+    own_process = False
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.own_process = True
+        return super().__call__(*arguments, **options)
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -68,6 +81,11 @@ def accept_any_terminal() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def live() -> bool:
+    """Whether standard error is a terminal on which bars can move; it may also be closed."""
+    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -139,7 +157,7 @@ def progress(label: str) -> Iterator[Callable[..., None]]:
 
     The bar tells the rate, and how many were rejected. Elsewhere than on a terminal there is none.
     """
-    if not sys.stderr.isatty():
+    if not live():
         yield lambda done, total, rejected=0: None
         return
     start = time.monotonic()

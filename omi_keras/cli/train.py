@@ -120,11 +120,12 @@ def train(
         Job(dataset.absolute(), run.absolute(), fold, start["imagenet_weights"], tensorboard=tensorboard)
         for fold in folds
     ]
-    with Display(len(jobs), already=len(read_metrics(run, folds)), alone=where.here) as display:
+    with Display(len(jobs), already=len(read_metrics(run, folds)), epochs=_rows(protocol)) as display:
         try:
             failed = train_folds(
                 jobs, where, epoch_done=lambda job, row: display.epoch(f"fold {job.fold}", row),
-                fold_done=lambda job: display.fold_done(), **({"step_done": display.step} if where.here else {}),
+                fold_done=lambda job: display.fold_done(f"fold {job.fold}"),
+                **({"step_done": display.step} if where.here else {}),
             )  # fmt: skip
         except KeyboardInterrupt:
             _stopped(f"omi-keras train {dataset} {run} ... --resume")
@@ -171,7 +172,7 @@ def search_lr(dataset: Path, out: Path, model: str, rates: str, as_json: bool, *
     from omi_keras.training.search import search_learning_rate
 
     count = len(start["folds"] or range(start["n_folds"])) * len(wanted)
-    with Display(count, alone=where.here) as display:
+    with Display(count, epochs=protocol.epochs) as display:
         try:
             found = search_learning_rate(
                 data, out, protocol, wanted, **start, where=where, resume=options["resume"], force=options["force"],
@@ -261,6 +262,15 @@ def _needs_tensorflow() -> None:
             f"has the same numbers",
             "backend",
         )
+
+
+def _rows(protocol: Protocol) -> int:
+    """How many rows a fold's history.csv gets."""
+    if protocol.model != RANDOM_FOREST:
+        return protocol.epochs
+    from omi_keras.training.forest import CANDIDATES
+
+    return len(CANDIDATES)
 
 
 def _stopped(command: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import re
 from io import StringIO
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-
-from omi_keras.evaluation.page import Markup, attribute
 
 # Matplotlib's black is the page's text, its light grey the page's lines: readable on a dark page as well.
 _THEME = (
@@ -20,7 +19,7 @@ _UNUSED_ID = re.compile(r' id="(?:figure|axes|patch|line2d|text|xtick|ytick|matp
                         r'neCollection|PathCollection|PolyCollection)_\d+"')  # fmt: skip
 
 
-def svg(figure: Figure, name: str) -> Markup:
+def svg(figure: Figure, name: str) -> str:
     """Return a figure as an ``<svg>`` element that scales with the page.
 
     Parameters
@@ -46,5 +45,5 @@ def svg(figure: Figure, name: str) -> Markup:
     for pattern, colour in _THEME:
         body = pattern.sub(colour, body)
     # Tick labels and titles carry no fill at all, which would be black on any page.
-    opening = f'<svg {box[0]} role="img" fill="currentColor" aria-label="{attribute(name)}"'
-    return Markup(opening + ' xmlns:xlink="http://www.w3.org/1999/xlink">' + re.sub(r"\n\s*", "\n", body).strip())
+    opening = f'<svg {box[0]} role="img" fill="currentColor" aria-label="{html.escape(name)}"'
+    return opening + ' xmlns:xlink="http://www.w3.org/1999/xlink">' + re.sub(r"\n\s*", "\n", body).strip()

@@ -23,6 +23,9 @@ def build(name: str, precision: Precision = "float32", seed: int | None = None) 
     With a mixed ``precision``, layers compute in 16 bits and keep float32 variables: the weights fit a network of
     any other precision. The logits are float32 in all of them.
     """
+    from omi_keras.models.backend import load_backend
+
+    load_backend()
     import keras
 
     from omi_keras.models.ecg_smart_net import ecg_smart_net

@@ -17,7 +17,6 @@ from omi_keras.drawing.figures import figure5, figure6, history_figures, single,
 from omi_keras.evaluation.calibration import DECISION_THRESHOLDS, calibration_curve, net_benefit
 from omi_keras.evaluation.comparison import FoldTest, Resamples, comparisons, intervals
 from omi_keras.evaluation.decisions import decision_table
-from omi_keras.evaluation.report_page import Evidence, report_html
 from omi_keras.evaluation.separation import enough_patients
 from omi_keras.evaluation.subgroups import age_bands, subgroup_table
 from omi_keras.evaluation.tables import table4, table5
@@ -26,6 +25,7 @@ from omi_keras.models.catalogue import MODELS
 from omi_keras.recordings.errors import InputError
 from omi_keras.report.notes import notes
 from omi_keras.report.provenance import provenance
+from omi_keras.report.report_page import Evidence, report_html
 from omi_keras.report.wrongest import most_wrong
 from omi_keras.training.run import FoldResult, Run
 

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from omi_keras.chatter import quiet_python
 from omi_keras.data.workers import dask_client
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.devices import Share, divide_machine
@@ -117,6 +118,7 @@ def _work(train: Train, job: Job, share: Share, sender: Connection) -> None:
     """Do one job in a process of its own, which ends when its parent ends."""
     # Ctrl-C reaches every process of a terminal: the parent ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    quiet_python()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     share.take()
     error = None

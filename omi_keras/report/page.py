@@ -1,0 +1,45 @@
+"""Fill the page templates: one HTML file that needs nothing else, all text escaped, the same bytes each time."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from omi_keras.drawing.svg import svg
+
+
+def render(template: str, **content: Any) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    template
+        Name of a file in ``templates``.
+    content
+        What it shows. Text is escaped; a name that the template uses and that is not here is an error.
+    """
+    return _environment().get_template(template).render(content)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("omi_keras.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"sha256": _sha256, "svg": lambda figure, name: Markup(svg(figure, name))}
+    return environment
+
+
+def _sha256(script: str) -> str:
+    """Checksum of a script as a content security policy names it."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
