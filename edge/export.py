@@ -15,7 +15,7 @@ from edge.bundle import write_bundle
 from edge.convert import Converted, Quantization, convert
 from edge.graph import SAMPLES
 from edge.limits import LIMITS
-from edge.parity import SIGNATURE, BundleError, Network, compare, exceeded, fitted, load
+from edge.parity import SIGNATURE, Network, compare, exceeded, fitted
 from edge.signature import sign
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
 from omi_keras.data.dataset import Dataset
@@ -25,6 +25,7 @@ from omi_keras.models.folder import INPUT_CONTRACT, ModelFolder
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.median_beat import R_SAMPLE
 from omi_keras.signal.model_input import CROP_START
+from omi_keras.signal.numbers import is_count
 
 CALIBRATION_BEATS = 256
 PARITY_BEATS = 128
@@ -178,21 +179,38 @@ def _input_contract(samples: int) -> dict[str, Any]:
     }
 
 
-def check_bundle(bundle: Path, model: ModelFolder, dataset: Dataset) -> dict[str, Any]:
+def check_bundle(
+    bundle: Path, manifest: dict[str, Any], contents: dict[str, bytes], model: ModelFolder, dataset: Dataset
+) -> dict[str, Any]:
     """The gate again, anywhere: a bundle against its trained model on the model's validation and test folds.
+
+    Parameters
+    ----------
+    bundle
+        The folder, for messages.
+    manifest, contents
+        As :func:`edge.verified.load` gave them.
 
     Returns
     -------
     :func:`edge.parity.compare`'s values, ``failures`` (sentences) and ``passed``.
+
+    Raises
+    ------
+    InputError
+        When the bundle is not of this model, or the dataset does not belong to the model.
     """
-    try:
-        manifest, contents = load(bundle)
-    except BundleError as error:
-        raise ParityError(str(error)) from None
-    rows = gate_rows(model, dataset, manifest["provenance"]["seed"])
-    judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
-    if manifest["provenance"]["model_sha256"] != sha256(model.weights):
+    provenance = manifest.get("provenance")
+    said = provenance if isinstance(provenance, dict) else {}
+    if said.get("model_sha256") != sha256(model.weights):
         raise InputError(f"{bundle} was not exported from {model.path}; give its own model", "other_model")
+    seed: Any = said.get("seed")
+    if not is_count(seed):
+        raise InputError(
+            f"{bundle / 'manifest.json'} has no good seed in provenance; export the bundle again", "altered"
+        )
+    rows = gate_rows(model, dataset, seed)
+    judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
     omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)[judged]
     expected = model.probability(dataset.beats[judged])
     found = _run(contents["model.tflite"], dataset.beats[judged])
