@@ -78,6 +78,7 @@ def write_bundle(
     edge.verified.BundleError
         When the manifest would say what no reader accepts.
     """
+    verified.check_manifest(manifest | {"sha256": dict.fromkeys(verified.FILES)}, folder / verified.MANIFEST)
     simulated = ", trained on simulated ECGs" if manifest["simulated"] else ""
     contract = manifest["input"]
     crop = "The crop to samples 150 to 549 and the " if contract["shape"][2] == verified.SAMPLES[0] else "The "
@@ -95,7 +96,6 @@ def write_bundle(
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
     manifest["manifest_sha256"] = verified.manifest_checksum(manifest)
-    verified.check_manifest(manifest, folder / verified.MANIFEST)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 from edge.verified import DIFFERENCES, is_limit
 from omi_keras.signal.errors import InputError
+from omi_keras.signal.numbers import parse_json
 
 # flips is a fraction of decisions at the threshold; the others are :func:`edge.parity.compare`'s.
 LIMITS: dict[str, dict[str, float]] = {
@@ -30,10 +30,10 @@ def tightened(quantization: str, path: Path | None) -> dict[str, float]:
     if path is None:
         return limits
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}", "not_found") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}", "unreadable") from None
     if not isinstance(found, dict) or not found or not set(found) <= set(DIFFERENCES):
         raise InputError(f"{path} must hold a JSON object with some of {', '.join(DIFFERENCES)}", "bad_limits")

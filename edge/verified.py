@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from omi_keras.signal.numbers import is_count, is_number, is_probability
+from omi_keras.signal.numbers import is_count, is_number, is_probability, parse_json
 
 FORMAT_VERSION = 1
 MANIFEST, SIGNATURE_FILE = "manifest.json", "manifest.sig"
@@ -113,8 +113,8 @@ def _read(path: Path) -> bytes:
 
 def _manifest(content: bytes, path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(content.decode("utf-8"), object_pairs_hook=_said_once)
-    except (ValueError, RecursionError) as error:
+        manifest = parse_json(content)
+    except ValueError as error:
         raise BundleError(f"{path} cannot be read: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("kind") != "bundle":
         raise BundleError(f"{path} is not the manifest of an omi-keras bundle")
@@ -168,14 +168,6 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> None:
 def is_limit(value: Any) -> bool:
     """Whether a value is a number that a difference, or the limit of one, can be."""
     return is_number(value) and value >= 0
-
-
-def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of two values of one name, other programs may take the other one."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("it says a thing twice")
-    return found
 
 
 def parity_set(content: bytes) -> dict[str, np.ndarray]:

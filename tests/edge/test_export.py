@@ -9,7 +9,7 @@ from helpers import run_cli
 
 from edge import export
 from edge.limits import LIMITS, tightened
-from edge.parity import verify
+from edge.verified import verify
 from omi_keras.data.dataset import load_dataset
 from omi_keras.models.folder import load_model_folder
 from omi_keras.signal.errors import InputError
