@@ -17,6 +17,7 @@ from edge.graph import SAMPLES
 from edge.limits import LIMITS
 from edge.parity import SIGNATURE, Network, compare, exceeded, fitted
 from edge.signature import sign
+from edge.verified import MANIFEST, NAMES
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import FEWEST_FOLDS, assign_folds, most_folds
@@ -65,6 +66,10 @@ def gate_rows(model: ModelFolder, dataset: Dataset, seed: int) -> dict[str, np.n
     validation, test = (fold == model.info[f"{part}_fold"] for part in ("validation", "test"))
     training = ~np.isnan(fold) & ~validation & ~test
     parts = {"training": training, "validation": validation, "test": test}
+    if empty := [name for name, part in parts.items() if not part.any()]:
+        raise InputError(
+            f"{model.path} has no {empty[0]} ECGs in its folds.csv; make the model folder again", "altered"
+        )
     return {name: np.flatnonzero(part) for name, part in parts.items()}
 
 
@@ -103,11 +108,12 @@ def export_bundle(
     Raises
     ------
     InputError
-        When ``out`` exists or the dataset does not belong to the model.
+        When ``out`` exists, or holds what no bundle does, or the dataset does not belong to the model.
     ParityError
         When a limit is exceeded; nothing is written, and the worst ECGs are named.
     """
-    refuse_existing(out, "manifest.json", force)
+    refuse_existing(out, MANIFEST, force)
+    _refuse_foreign(out)
     limits = LIMITS[quantization] if limits is None else limits
     rows = gate_rows(model, dataset, seed)
     omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)
@@ -158,11 +164,22 @@ def export_bundle(
             "versions": versions(),
         },
     }
-    with new_folder(out, "manifest.json", force=force) as folder:
+    with new_folder(out, MANIFEST, force=force) as folder:
         manifest = write_bundle(folder, candidate.content, parity_set, manifest)
         if private_key is not None:
             sign(folder, private_key)
     return manifest
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Of a bundle that is to be replaced, only what is a bundle's: perhaps the private key lies in it."""
+    foreign = sorted(path.name for path in out.iterdir() if path.name not in NAMES) if out.is_dir() else []
+    if foreign:
+        raise InputError(
+            f"{out} holds {', '.join(foreign[:3])}, which is no part of a bundle and would be lost; move it elsewhere, "
+            "or choose another name",
+            "exists",
+        )
 
 
 def _input_contract(samples: int) -> dict[str, Any]:
@@ -206,9 +223,7 @@ def check_bundle(
         raise InputError(f"{bundle} was not exported from {model.path}; give its own model", "other_model")
     seed: Any = said.get("seed")
     if not is_count(seed):
-        raise InputError(
-            f"{bundle / 'manifest.json'} has no good seed in provenance; export the bundle again", "altered"
-        )
+        raise InputError(f"{bundle / MANIFEST} has no good seed in provenance; export the bundle again", "altered")
     rows = gate_rows(model, dataset, seed)
     judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
     omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)[judged]

@@ -20,6 +20,7 @@ FORMAT_VERSION = 1
 MANIFEST, SIGNATURE_FILE = "manifest.json", "manifest.sig"
 # All other files of a bundle: the manifest holds their checksums.
 FILES = ("device_parity.py", "model.tflite", "parity.npz", "README.txt")
+NAMES = (*FILES, MANIFEST, SIGNATURE_FILE)
 MOST_BYTES = {"model.tflite": 1 << 30, "parity.npz": 1 << 28}
 MOST_BYTES_ELSE = 1 << 24
 KEYS = ("quantization", "simulated", "threshold", "input", "limits", "parity", "sha256", "manifest_sha256")
@@ -79,7 +80,7 @@ def _names(bundle: Path) -> list[str]:
         raise BundleError(f"{bundle} cannot be read: {error}") from None
     if MANIFEST not in found:
         raise BundleError(f"{bundle} is not a bundle: it has no {MANIFEST}")
-    foreign = [name for name in found if name not in (*FILES, MANIFEST, SIGNATURE_FILE)]
+    foreign = [name for name in found if name not in NAMES]
     if foreign:
         more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise BundleError(

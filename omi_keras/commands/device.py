@@ -23,7 +23,7 @@ verify_option = click.option(
     "public_key",
     type=FOLDER,
     metavar="KEY",
-    help="PEM file of the Ed25519 public key that must have signed the bundle.",
+    help="PEM file of the Ed25519 public key that must have signed the bundle; nothing of it is used before that.",
 )
 
 

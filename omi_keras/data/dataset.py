@@ -90,7 +90,7 @@ def load_dataset(path: Path) -> Dataset:
             raise InputError(f"{file} was altered after the dataset was made; make it again", "altered")
     try:
         beats = np.load(path / "beats.npy", mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, OverflowError, MemoryError) as error:
         raise InputError(f"{path / 'beats.npy'} is not an array file: {error}", "unreadable") from None
     kinds = dict.fromkeys(COLUMNS, tables.text) | {"ecg_id": tables.name, "patient_id": tables.name}
     kinds |= {"omi": tables.label_or_empty, "age": tables.age}

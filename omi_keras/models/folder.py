@@ -79,7 +79,25 @@ class ModelFolder:
         return self.path / weights_name(self.info["model"])
 
     def probability(self, beats: np.ndarray) -> np.ndarray:
-        """P(OMI) of median beats (n, 12, 600) in mV, (n,) float64."""
+        """P(OMI) of median beats (n, 12, 600) in mV, (n,) float64.
+
+        Raises
+        ------
+        InputError
+            When a beat or the model holds values with which there is no probability.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            found = self._probability(beats)
+        lost = ~((found >= 0) & (found <= 1))
+        if lost.any():
+            raise InputError(
+                f"{self.path} gives no probability for {lost.sum()} of {len(lost)} ECGs: their beats hold missing or "
+                "infinite values, or its weights are damaged",
+                "not_finite",
+            )
+        return found
+
+    def _probability(self, beats: np.ndarray) -> np.ndarray:
         if self.info["model"] == RANDOM_FOREST:
             from omi_keras.signal.features import beat_features
 
@@ -110,6 +128,8 @@ def load_weights(name: str, path: Path) -> keras.Model:
     except Exception as error:  # Keras raises whatever its zip and HDF5 readers raise
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{path} does not hold the weights of {name}: {first}", "unreadable") from None
+    if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+        raise InputError(f"{path} holds weights that are no finite numbers; make it again", "not_finite")
     return model
 
 
@@ -160,9 +180,9 @@ def load_model_folder(path: Path) -> ModelFolder:
         if folds["ecg_id"].duplicated().any():
             raise InputError(f"{path / 'folds.csv'} names an ECG twice; make the model folder again", "altered")
         judged = {info["validation_fold"], info["test_fold"]}
-        if not judged < set(folds["fold"]):
+        if not judged <= set(folds["fold"]):
             raise InputError(
-                f"{path / 'folds.csv'} lacks the model's training, validation or test ECGs; make the model folder again",
+                f"{path / 'folds.csv'} lacks the model's validation or test ECGs; make the model folder again",
                 "altered",
             )
     return ModelFolder(path, _load(name, path / weights_name(name)), info, folds)
