@@ -205,7 +205,7 @@ def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     first = np.lib.format.read_magic(stream) == (1, 0)
     read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(stream)
-    flat = np.frombuffer(stream.read(), dtype) if dtype.kind in "iuf" else None
+    flat = np.frombuffer(stream.read(), dtype).copy() if dtype.kind in "iuf" else None
     if flat is None:
         raise ValueError(f"{name} holds no plain numbers")
     return flat.reshape(shape, order="F" if fortran else "C")

@@ -39,10 +39,6 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     parameters = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
     while parameters and (prefix := next((p for p in _PREFIXES if all(k.startswith(p) for k in parameters)), None)):
         parameters = {name.removeprefix(prefix): value for name, value in parameters.items()}
-    lost = [name for name, value in parameters.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
-    if lost:
-        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-        raise InputError(f"{path} holds values that are no finite numbers: {', '.join(lost[:3])}{more}", "not_finite")
     return parameters
 
 
