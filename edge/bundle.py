@@ -7,20 +7,31 @@ bundle/
   device_parity.py  replays them: NumPy and LiteRT only
   README.txt        how to use all this
   manifest.sig      Ed25519 signature of manifest.json, in a signed bundle
+
+Nothing else may lie in it, see :mod:`edge.verified`.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
 import json
 import zipfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from edge import parity
+from edge import parity, script_start, verified
+from omi_keras.recordings import numbers
+
+# What device_parity.py consists of, in this order; each imports of ours what stands before it, at most.
+SCRIPT = (script_start, numbers, verified, parity)
+SCRIPT_HEAD = (
+    '"""This file was put together from omi-keras when the bundle was made; it needs NumPy and LiteRT alone."""'
+)
 
 README = """\
 omi-keras bundle: {model}, {quantization}{simulated}
@@ -33,11 +44,20 @@ model.tflite      signature "{signature}".
                   per lead is done inside.
                   Outputs "probability" (1) = P(OMI) and "logits" (1, 2) of no OMI and OMI, both NaN for a beat with
                   missing values. OMI when P(OMI) >= {threshold:.6g}.
-manifest.json     all of this for programs, with SHA-256 sums of the files.
+manifest.json     all of this for programs, with SHA-256 sums of all files but this one and manifest.sig.
+manifest.sig      in a signed bundle: Ed25519 signature of manifest.json, and so of all files.
 device_parity.py  proves that a device computes what the trained model computed; it needs NumPy and LiteRT:
 
     pip install numpy ai-edge-litert
-    python device_parity.py
+    python -I device_parity.py
+
+No other file or folder may lie here: one that does is refused by name.
+
+device_parity.py checks the sums and no signature, and it is a program: do not run that of a bundle whose maker you do
+not know. With the maker's public key, an omi-keras of your own tells before anything of the bundle is used:
+
+    pip install "omi-keras[sign]"
+    omi-keras check-parity PATH_OF_THIS_FOLDER --verify public.pem
 
 From an ECG file to a decision, in Python:
 
@@ -52,29 +72,51 @@ def write_bundle(
     """Write all files of a bundle into an existing empty folder; return the manifest with the checksums.
 
     The same arguments give the same bytes.
+
+    Raises
+    ------
+    edge.verified.BundleError
+        When the manifest would say what no reader accepts.
     """
+    verified.check_manifest(manifest | {"sha256": dict.fromkeys(verified.FILES)}, folder / verified.MANIFEST)
     simulated = ", trained on simulated ECGs" if manifest["simulated"] else ""
     contract = manifest["input"]
-    crop = "The crop to samples 150 to 549 and the " if contract["shape"][2] == parity.SAMPLES[0] else "The "
+    crop = "The crop to samples 150 to 549 and the " if contract["shape"][2] == verified.SAMPLES[0] else "The "
     told = {"simulated": simulated, "samples": contract["shape"][2], "r_sample": contract["r_sample"], "crop": crop}
     files = {
         "model.tflite": model,
         "parity.npz": _npz(parity_set),
-        "device_parity.py": Path(parity.__file__).read_bytes(),
+        "device_parity.py": device_script().encode(),
         "README.txt": README.format(**manifest | told).encode(),
     }
     manifest = {
-        "format_version": parity.FORMAT_VERSION,
+        "format_version": verified.FORMAT_VERSION,
         "kind": "bundle",
         **manifest,
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-    manifest["manifest_sha256"] = parity.manifest_checksum(manifest)
+    manifest["manifest_sha256"] = verified.manifest_checksum(manifest)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8", newline="\n")
     return manifest
+
+
+def device_script() -> str:
+    """The source of ``device_parity.py``: one file, because a device has nothing else of ours."""
+    return "\n".join([SCRIPT_HEAD, *(_alone(module) for module in SCRIPT)])
+
+
+def _alone(module: ModuleType) -> str:
+    """A module's source without its imports of ours, which stand before it in the script."""
+    source = Path(str(module.__file__)).read_text(encoding="utf-8")
+    lines = source.splitlines()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in ("edge", "omi_keras"):
+            last = node.end_lineno or node.lineno
+            lines[node.lineno - 1 : last] = [""] * (last - node.lineno + 1)
+    return "\n".join(lines) + "\n"
 
 
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:

@@ -10,8 +10,9 @@ from threading import Lock
 import numpy as np
 
 from edge.device_beat import check_beat
-from edge.parity import BundleError, Network, load
+from edge.parity import Network
 from edge.stream import RollingWindow, check_samples
+from edge.verified import BundleError, load
 from omi_keras.beats.median_beats import median_beat
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.readers import read_record
@@ -68,7 +69,7 @@ class Detector:
     Parameters
     ----------
     bundle
-        Bundle folder; every file is verified before it is loaded.
+        Bundle folder; every file is verified before it is loaded, and one that the manifest does not name is refused.
     threads
         Threads of the interpreter.
     every
@@ -91,7 +92,7 @@ class Detector:
             if public_key is not None:
                 from edge.signature import check_signature, read_public_key
 
-                check_signature(bundle, read_public_key(Path(public_key)), self.manifest)
+                check_signature(bundle, read_public_key(Path(public_key)), contents)
             self._network = Network(contents["model.tflite"], threads)
         except BundleError as error:
             raise InputError(str(error), "bad_bundle") from None

@@ -15,8 +15,9 @@ from edge.bundle import write_bundle
 from edge.convert import Converted, Quantization, convert
 from edge.graph import SAMPLES
 from edge.limits import LIMITS
-from edge.parity import SIGNATURE, BundleError, Network, compare, exceeded, fitted, load
+from edge.parity import SIGNATURE, Network, compare, exceeded, fitted
 from edge.signature import sign
+from edge.verified import MANIFEST, NAMES
 from omi_keras.beats.median_beats import R_SAMPLE
 from omi_keras.beats.model_inputs import CROP_START
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
@@ -25,6 +26,7 @@ from omi_keras.data.folds import FEWEST_FOLDS, assign_folds, most_folds
 from omi_keras.model import INPUT_CONTRACT, Model
 from omi_keras.models.catalogue import NETWORKS
 from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.numbers import is_count
 
 CALIBRATION_BEATS = 256
 PARITY_BEATS = 128
@@ -64,6 +66,10 @@ def gate_rows(model: Model, dataset: Dataset, seed: int) -> dict[str, np.ndarray
     validation, test = (fold == model.info[f"{part}_fold"] for part in ("validation", "test"))
     training = ~np.isnan(fold) & ~validation & ~test
     parts = {"training": training, "validation": validation, "test": test}
+    if empty := [name for name, part in parts.items() if not part.any()]:
+        raise InputError(
+            f"{model.path} has no {empty[0]} ECGs in its folds.csv; make the model folder again", "altered"
+        )
     return {name: np.flatnonzero(part) for name, part in parts.items()}
 
 
@@ -102,11 +108,12 @@ def export_bundle(
     Raises
     ------
     InputError
-        When ``out`` exists or the dataset does not belong to the model.
+        When ``out`` exists, or holds what no bundle does, or the dataset does not belong to the model.
     ParityError
         When a limit is exceeded; nothing is written, and the worst ECGs are named.
     """
-    refuse_existing(out, "manifest.json", force)
+    refuse_existing(out, MANIFEST, force)
+    _refuse_foreign(out)
     limits = LIMITS[quantization] if limits is None else limits
     rows = gate_rows(model, dataset, seed)
     omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)
@@ -157,11 +164,22 @@ def export_bundle(
             "versions": versions(),
         },
     }
-    with new_folder(out, "manifest.json", force=force) as folder:
+    with new_folder(out, MANIFEST, force=force) as folder:
         manifest = write_bundle(folder, candidate.content, parity_set, manifest)
         if private_key is not None:
             sign(folder, private_key)
     return manifest
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Of a bundle that is to be replaced, only what is a bundle's: perhaps the private key lies in it."""
+    foreign = sorted(path.name for path in out.iterdir() if path.name not in NAMES) if out.is_dir() else []
+    if foreign:
+        raise InputError(
+            f"{out} holds {', '.join(foreign[:3])}, which is no part of a bundle and would be lost; move it elsewhere, "
+            "or choose another name",
+            "exists",
+        )
 
 
 def _input_contract(samples: int) -> dict[str, Any]:
@@ -178,21 +196,36 @@ def _input_contract(samples: int) -> dict[str, Any]:
     }
 
 
-def check_bundle(bundle: Path, model: Model, dataset: Dataset) -> dict[str, Any]:
+def check_bundle(
+    bundle: Path, manifest: dict[str, Any], contents: dict[str, bytes], model: Model, dataset: Dataset
+) -> dict[str, Any]:
     """The gate again, anywhere: a bundle against its trained model on the model's validation and test folds.
+
+    Parameters
+    ----------
+    bundle
+        The folder, for messages.
+    manifest, contents
+        As :func:`edge.verified.load` gave them.
 
     Returns
     -------
     :func:`edge.parity.compare`'s values, ``failures`` (sentences) and ``passed``.
+
+    Raises
+    ------
+    InputError
+        When the bundle is not of this model, or the dataset does not belong to the model.
     """
-    try:
-        manifest, contents = load(bundle)
-    except BundleError as error:
-        raise ParityError(str(error)) from None
-    rows = gate_rows(model, dataset, manifest["provenance"]["seed"])
-    judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
-    if manifest["provenance"]["model_sha256"] != sha256(model.weights):
+    provenance = manifest.get("provenance")
+    said = provenance if isinstance(provenance, dict) else {}
+    if said.get("model_sha256") != sha256(model.weights):
         raise InputError(f"{bundle} was not exported from {model.path}; give its own model", "other_model")
+    seed: Any = said.get("seed")
+    if not is_count(seed):
+        raise InputError(f"{bundle / MANIFEST} has no good seed in provenance; export the bundle again", "altered")
+    rows = gate_rows(model, dataset, seed)
+    judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
     omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)[judged]
     expected = model.probability(dataset.beats[judged])
     found = _run(contents["model.tflite"], dataset.beats[judged])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
+from edge.verified import DIFFERENCES, is_limit
 from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.numbers import parse_json
 
 # flips is a fraction of decisions at the threshold; the others are :func:`edge.parity.compare`'s.
 LIMITS: dict[str, dict[str, float]] = {
@@ -15,7 +16,6 @@ LIMITS: dict[str, dict[str, float]] = {
     "dynamic": {"flips": 0.005, "delta_auc": 0.002, "delta_ap": 0.01, "p99_delta": 0.03},
     "int8": {"flips": 0.005, "delta_auc": 0.002, "delta_ap": 0.01, "p99_delta": 0.03},
 }
-NAMES = ("max_delta", "p99_delta", "flips", "delta_auc", "delta_ap")
 
 
 def tightened(quantization: str, path: Path | None) -> dict[str, float]:
@@ -30,16 +30,18 @@ def tightened(quantization: str, path: Path | None) -> dict[str, float]:
     if path is None:
         return limits
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}", "not_found") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}", "unreadable") from None
-    if not isinstance(found, dict) or not found or not set(found) <= set(NAMES):
-        raise InputError(f"{path} must hold a JSON object with some of {', '.join(NAMES)}", "bad_limits")
+    if not isinstance(found, dict) or not found or not set(found) <= set(DIFFERENCES):
+        raise InputError(f"{path} must hold a JSON object with some of {', '.join(DIFFERENCES)}", "bad_limits")
     for name, limit in found.items():
-        if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit < math.inf:
-            raise InputError(f"{path}: {name} must be a number of at least 0, found {limit!r}", "bad_limits")
+        if not is_limit(limit):
+            shown = repr(limit)
+            shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
+            raise InputError(f"{path}: {name} must be a number of at least 0, found {shown}", "bad_limits")
         if limit > limits.get(name, math.inf):
             raise InputError(
                 f"{path}: {name} {limit:g} is looser than {limits[name]:g}; limits of {quantization} may only be "

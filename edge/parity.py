@@ -1,6 +1,6 @@
 """Does this machine compute what the trained model computed?
 
-One file, on purpose: every bundle carries a copy of it as ``device_parity.py``, and a device runs that copy with
+Every bundle carries this file, and those that it needs, as one script ``device_parity.py``, which a device runs with
 Python 3.9 or newer, NumPy and LiteRT (or tflite-runtime) and nothing else.
 
     python device_parity.py [BUNDLE] [--threads 1] [--json]
@@ -9,12 +9,8 @@ It verifies the bundle's checksums, replays the bundle's own beats on this machi
 with those of the trained model and with those seen when the bundle was made, and exits 0 (passed) or 1 (failed).
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
-import hashlib
-import io
 import json
 import os
 import platform
@@ -30,99 +26,14 @@ from typing import Any
 
 import numpy as np
 
-FORMAT_VERSION = 1
-KEYS = ("quantization", "simulated", "threshold", "input", "limits", "parity", "sha256", "manifest_sha256")
-FILES = ("model.tflite", "parity.npz", "device_parity.py", "README.txt")
+from edge.verified import LEADS, SAMPLES, BundleError, load, parity_set
+
 # Of the model: beat (1, 12, 600 or 400) float32 mV → probability (1,) and logits (1, 2).
 SIGNATURE = "detect"
-LEADS, SAMPLES, CROP = 12, (600, 400), slice(150, 550)
+CROP = slice(150, 550)
 # Two correct runtimes differ by rounding; int8 kernels may round one step of the last layers differently.
 DEVICE_TOLERANCE = {"float32": 1e-4, "int8": 0.02}
-
-
-class BundleError(ValueError):
-    """A bundle that must not be used: the message says which file and why."""
-
-
-def read_manifest(bundle: Path) -> dict[str, Any]:
-    """Read ``manifest.json`` and refuse what is not a bundle of this or an older format version."""
-    path = bundle / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise BundleError(f"{bundle} is not a bundle: it has no manifest.json") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path} cannot be read: {error}") from None
-    if not isinstance(manifest, dict) or manifest.get("kind") != "bundle":
-        raise BundleError(f"{path} is not the manifest of an omi-keras bundle")
-    version = manifest.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise BundleError(
-            f"{path} has format version {version}, this reader knows up to {FORMAT_VERSION}; "
-            "install a newer omi-keras or export the bundle again"
-        )
-    absent = [key for key in KEYS if key not in manifest]
-    if absent:
-        raise BundleError(f"{path} lacks {', '.join(absent)}: it was altered; copy the whole bundle again")
-    return manifest
-
-
-def manifest_checksum(manifest: dict[str, Any]) -> str:
-    """SHA-256 of everything that a manifest says, but of this sum itself."""
-    said = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def load(bundle: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Read every file of a bundle once and check it against the manifest; return the manifest and the contents.
-
-    What is used afterwards are these very bytes, so nobody can exchange a file between the check and its use.
-
-    Raises
-    ------
-    BundleError
-        When a file is missing, altered, or not in the manifest.
-    """
-    manifest = read_manifest(bundle)
-    if manifest["manifest_sha256"] != manifest_checksum(manifest):
-        raise BundleError(f"{bundle / 'manifest.json'} was altered; copy the whole bundle again")
-    threshold = manifest["threshold"]
-    if not isinstance(threshold, float) or not 0 <= threshold <= 1:
-        raise BundleError(f"{bundle / 'manifest.json'} has no threshold between 0 and 1; export the bundle again")
-    sums = manifest["sha256"]
-    if not isinstance(sums, dict) or set(sums) != set(FILES):
-        raise BundleError(f"{bundle / 'manifest.json'} must list the checksums of {', '.join(FILES)}")
-    contents = {}
-    for name in FILES:
-        path = bundle / name
-        if path.is_symlink() or not path.is_file():
-            raise BundleError(f"{path} is missing; copy the whole bundle again")
-        try:
-            contents[name] = path.read_bytes()
-        except OSError as error:
-            raise BundleError(f"{path} cannot be read: {error}") from None
-        if hashlib.sha256(contents[name]).hexdigest() != sums[name]:
-            raise BundleError(f"{path} was altered: its checksum is not the manifest's; copy the whole bundle again")
-    return manifest, contents
-
-
-def verify(bundle: Path) -> dict[str, Any]:
-    """The manifest of a bundle whose every file is what the manifest says; raises as :func:`load`."""
-    return load(bundle)[0]
-
-
-def parity_set(content: bytes) -> dict[str, np.ndarray]:
-    """Arrays of ``parity.npz``: beats (n, 12, 600 or 400) mV, omi, expected (trained model), exported (this model)."""
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in ("beats", "omi", "expected", "exported")}
-    except Exception as error:  # zip, NumPy and pickle refusals all mean the same here
-        raise BundleError(f"parity.npz of the bundle is not a parity set: {error}") from None
-    n = found["omi"].size
-    shapes = [(n, LEADS, samples) for samples in SAMPLES]
-    if n == 0 or found["beats"].shape not in shapes or any(found[k].shape != (n,) for k in ("expected", "exported")):
-        raise BundleError("parity.npz of the bundle has arrays of the wrong shape")
-    return found
+MOST_THREADS = 256
 
 
 def fitted(beat: np.ndarray, samples: int) -> np.ndarray:
@@ -163,8 +74,12 @@ class Network:
         ValueError
             When the beat has another shape or values that are not finite.
         """
-        out = self._run(beat=fitted(beat, self._samples))
-        probability, logits = float(out["probability"][0]), out["logits"][0].astype(np.float64)
+        given = fitted(beat, self._samples)
+        try:
+            out = self._run(beat=given)
+            probability, logits = float(out["probability"][0]), out["logits"][0].astype(np.float64)
+        except (RuntimeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"the network gives no probability and logits: {error}") from None
         if not (0 <= probability <= 1 and np.isfinite(logits).all()):
             raise ValueError("the network gives no number: the beat holds missing, infinite or absurd values")
         return probability, logits
@@ -264,7 +179,12 @@ def average_precision(omi: np.ndarray, probability: np.ndarray) -> float:
 
 
 def replay(bundle: Path, threads: int = 1) -> dict[str, Any]:
-    """Verify a bundle, run its parity set on this machine and judge it.
+    """Verify a bundle, run its parity set on this machine and judge it: :func:`load`, then :func:`replayed`."""
+    return replayed(*load(bundle), threads)
+
+
+def replayed(manifest: dict[str, Any], contents: dict[str, bytes], threads: int = 1) -> dict[str, Any]:
+    """Run the parity set of a bundle that was loaded on this machine and judge it.
 
     Returns
     -------
@@ -275,15 +195,17 @@ def replay(bundle: Path, threads: int = 1) -> dict[str, Any]:
     Raises
     ------
     BundleError
-        When the bundle must not be loaded.
+        When the bundle must not be used.
     """
-    manifest, contents = load(bundle)
     parity = parity_set(contents["parity.npz"])
     network = Network(contents["model.tflite"], threads)
     found, seconds = np.empty(len(parity["omi"])), np.empty(len(parity["omi"]))
     for i, beat in enumerate(parity["beats"]):
         start = time.perf_counter()
-        found[i] = network.probability(beat)
+        try:
+            found[i] = network.probability(beat)
+        except ValueError as error:
+            raise BundleError(f"beat {i} of parity.npz: {error}") from None
         seconds[i] = time.perf_counter() - start
     threshold = float(manifest["threshold"])
     against_model = compare(parity["expected"], found, parity["omi"], threshold)
@@ -314,7 +236,7 @@ def replay(bundle: Path, threads: int = 1) -> dict[str, Any]:
     }
 
 
-def _peak_memory_mb() -> float | None:
+def _peak_memory_mb() -> "float | None":
     """Most memory that this process ever held: Python, NumPy, LiteRT, the model and the parity set."""
     try:
         # Linux counts into the other figure what the process that started this one held.
@@ -395,12 +317,14 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1, help="threads of the interpreter (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
+    if not 1 <= options.threads <= MOST_THREADS:
+        parser.error(f"--threads must be 1 to {MOST_THREADS}")
     if hasattr(sys.stdout, "reconfigure"):
         # A terminal or pipe without Greek letters must not turn a passing bundle into a failure.
         sys.stdout.reconfigure(errors="replace")
     try:
         result = replay(options.bundle, options.threads)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except BundleError as error:
         result = {"passed": False, "failures": [str(error)]}
         print(json.dumps(result) if options.json else f"parity: failed: {error}")
         return 1

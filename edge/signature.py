@@ -1,4 +1,5 @@
-"""Who made a bundle: an Ed25519 signature (RFC 8032) of its manifest, which holds the checksums of all other files.
+"""Who made a bundle: an Ed25519 signature (RFC 8032) of its manifest, which holds the checksums of all other files; a
+bundle with a file that it does not name is refused before anybody looks at the signature.
 
 Checksums alone show damage; only the signature shows deceit. Keys are PEM files, as OpenSSL makes them:
 
@@ -8,14 +9,12 @@ Checksums alone show damage; only the signature shows deceit. Keys are PEM files
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from edge.verified import MANIFEST
+from edge.verified import SIGNATURE_FILE as FILE
 from omi_keras.recordings.errors import InputError
-
-FILE = "manifest.sig"
-SIZE = 64
 
 
 def read_private_key(path: Path) -> Any:
@@ -49,27 +48,27 @@ def _read(path: Path, kind: str, load: Any, class_name: str) -> Any:
 
 def sign(folder: Path, key: Any) -> None:
     """Write the signature of ``manifest.json`` beside it. The same key and manifest give the same bytes."""
-    (folder / FILE).write_bytes(key.sign((folder / "manifest.json").read_bytes()))
+    (folder / FILE).write_bytes(key.sign((folder / MANIFEST).read_bytes()))
 
 
-def check_signature(bundle: Path, key: Any, manifest: dict[str, Any]) -> None:
-    """Raise InputError unless ``manifest``, as read from a bundle, was signed with the private half of ``key``."""
+def check_signature(bundle: Path, key: Any, contents: dict[str, bytes]) -> None:
+    """Raise InputError unless a bundle was signed with the private half of ``key``.
+
+    Parameters
+    ----------
+    bundle
+        The folder, for the message.
+    contents
+        Of :func:`edge.verified.load`: these very bytes are what is used, and what was signed.
+    """
     from cryptography.exceptions import InvalidSignature
 
-    path = bundle / FILE
-    if path.is_symlink() or not path.is_file():
+    if FILE not in contents:
         raise InputError(f"{bundle} is not signed: it has no {FILE}; export it with --sign", "bad_signature")
-    with path.open("rb") as file:
-        signature = file.read(SIZE + 1)
-    signed = (bundle / "manifest.json").read_bytes()
     try:
-        key.verify(signature, signed)
-        # The file that was signed must still be the one that was read.
-        genuine = json.loads(signed) == manifest
-    except (InvalidSignature, ValueError):
-        genuine = False
-    if not genuine:
+        key.verify(contents[FILE], contents[MANIFEST])
+    except InvalidSignature:
         raise InputError(
-            f"{bundle} was not signed with this key, or manifest.json or {FILE} was altered; do not use it",
+            f"{bundle} was not signed with this key, or {MANIFEST} or {FILE} was altered; do not use it",
             "bad_signature",
-        )
+        ) from None

@@ -17,30 +17,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from omi_keras.data.artifacts import read_json, sha256, versions, write_json
+from omi_keras.data import tables
+from omi_keras.data.artifacts import FieldKind, read_json, sha256, versions, write_json
+from omi_keras.data.tables import read_table
 from omi_keras.models.backend import load_backend
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
 from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.numbers import is_count, is_probability
 from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
     from omi_keras.models.random_forest import RandomForest
 
 FORMAT_VERSION = 1
-FIELDS = {
+FIELDS: dict[str, FieldKind] = {
     "model": str,
     "simulated": bool,
-    "threshold": float,
+    "threshold": is_probability,
     "metrics": dict,
     "provenance": dict,
     "sha256": dict,
 }
 # What a model that was trained here has besides.
-TRAINED_FIELDS = {"validation_fold": int, "test_fold": int, "provenance.dataset_sha256": dict}
+TRAINED_FIELDS: dict[str, FieldKind] = {
+    "validation_fold": is_count,
+    "test_fold": is_count,
+    "provenance.dataset_sha256": dict,
+}
 INPUT_CONTRACT: dict[str, Any] = {
     "shape": [12, 400, 1],
     "dtype": "float32",
@@ -72,7 +79,25 @@ class Model:
         return self.path / weights_name(self.info["model"])
 
     def probability(self, beats: np.ndarray) -> np.ndarray:
-        """P(OMI) of median beats (n, 12, 600) in mV, (n,) float64."""
+        """P(OMI) of median beats (n, 12, 600) in mV, (n,) float64.
+
+        Raises
+        ------
+        InputError
+            When a beat or the model holds values with which there is no probability.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            found = self._probability(beats)
+        lost = ~((found >= 0) & (found <= 1))
+        if lost.any():
+            raise InputError(
+                f"{self.path} gives no probability for {lost.sum()} of {len(lost)} ECGs: their beats hold missing or "
+                "infinite values, or its weights are damaged",
+                "not_finite",
+            )
+        return found
+
+    def _probability(self, beats: np.ndarray) -> np.ndarray:
         if self.info["model"] == RANDOM_FOREST:
             from omi_keras.measures.features import beat_features
 
@@ -103,11 +128,22 @@ def load_weights(name: str, path: Path) -> keras.Model:
     except Exception as error:  # Keras raises whatever its zip and HDF5 readers raise
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{path} does not hold the weights of {name}: {first}", "unreadable") from None
+    if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+        raise InputError(f"{path} holds weights that are no finite numbers; make it again", "not_finite")
     return model
 
 
 def write_model_info(folder: Path, info: dict[str, Any]) -> None:
-    """Write ``model.json`` beside the other files of a folder that is being made."""
+    """Write ``model.json`` beside the other files of a folder that is being made.
+
+    Raises
+    ------
+    InputError
+        When the threshold is none: what would be refused when it is read is not written.
+    """
+    threshold = info["threshold"]
+    if not is_probability(threshold):
+        raise InputError(f"a threshold is a number from 0 to 1, found {str(threshold)[:40]}", "bad_threshold")
     write_json(
         folder / "model.json",
         {
@@ -134,14 +170,27 @@ def load_model(path: Path) -> Model:
     if name not in MODELS:
         raise InputError(f"{path / 'model.json'}: unknown model {name!r}", "unknown_model")
     for file in {weights_name(name), *sums}:
-        if Path(file).name != file or not (path / file).is_file() or sha256(path / file) != sums.get(file):
+        if not _is_name(file) or not (path / file).is_file() or sha256(path / file) != sums.get(file):
             raise InputError(f"{path / file} is missing or was altered; make the model folder again", "altered")
     folds = None
     if "folds.csv" in sums:
         read_json(path / "model.json", "a model folder", FORMAT_VERSION, TRAINED_FIELDS)
-        kinds = {"ecg_id": str, "patient_id": str, "fold": int}
-        folds = pd.read_csv(path / "folds.csv", dtype=kinds, keep_default_na=False)
+        kinds = {"ecg_id": tables.name, "patient_id": tables.name, "fold": tables.whole}
+        folds = read_table(path / "folds.csv", kinds, "make the model folder again")
+        if folds["ecg_id"].duplicated().any():
+            raise InputError(f"{path / 'folds.csv'} names an ECG twice; make the model folder again", "altered")
+        judged = {info["validation_fold"], info["test_fold"]}
+        if not judged <= set(folds["fold"]):
+            raise InputError(
+                f"{path / 'folds.csv'} lacks the model's validation or test ECGs; make the model folder again",
+                "altered",
+            )
     return Model(path, _load(name, path / weights_name(name)), info, folds)
+
+
+def _is_name(file: str) -> bool:
+    """Whether this names a file in the folder itself."""
+    return file not in ("", ".", "..") and not set(file) & set("/\\\0")
 
 
 def _load(name: str, path: Path) -> keras.Model | RandomForest:

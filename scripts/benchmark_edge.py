@@ -35,6 +35,7 @@ def litert(bundle: Path, threads: int) -> Callable[[], object]:
     # The bundle's own script: NumPy and LiteRT alone, as on a device that computes its median beats itself.
     spec = importlib.util.spec_from_file_location("device_parity", bundle / "device_parity.py")
     device_parity = importlib.util.module_from_spec(spec)
+    sys.dont_write_bytecode = True  # a bundle with byte code in it is no longer what its manifest says
     spec.loader.exec_module(device_parity)
     network = device_parity.Network((bundle / "model.tflite").read_bytes(), threads)
     with np.load(bundle / "parity.npz", allow_pickle=False) as arrays:

@@ -138,11 +138,25 @@ def test_help_imports_no_numpy():
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
 
 
-def test_device_parity_parses_on_python_3_9():
-    source = (ROOT / "edge" / "parity.py").read_text(encoding="utf-8")
-    ast.parse(source, feature_version=(3, 9))
-    # New syntax of types is text to 3.9 only under this import.
-    assert "from __future__ import annotations" in source
+def test_device_parity_is_python_3_9():
+    from edge.bundle import device_script
+
+    tree = ast.parse(device_script(), feature_version=(3, 9))
+    for node in ast.walk(tree):
+        kinds = [getattr(node, name, None) for name in ("annotation", "returns")]
+        union = [part for kind in kinds if kind for part in ast.walk(kind) if isinstance(part, ast.BinOp)]
+        assert not union, f"line {node.lineno}: int | None runs from 3.10 on; quote it"
+
+
+def test_device_parity_imports_nothing_of_ours_and_nothing_before_it_left_its_folder():
+    from edge.bundle import device_script
+
+    body = ast.parse(device_script()).body
+    assert {module.split(".")[0] for module in imported(ast.Module(body, []))}.isdisjoint({"edge", "omi_keras"})
+    imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+    leaves = next(node for node in body if isinstance(node, ast.If))
+    before = [node for node in imports if node.lineno < leaves.lineno]
+    assert [alias.name for node in before for alias in node.names] == ["sys"], "sys is built in; others are files"
 
 
 def test_every_file_can_be_read_in_one_sitting():

@@ -16,7 +16,7 @@ verify_option = click.option(
     "public_key",
     type=FOLDER,
     metavar="KEY",
-    help="PEM file of the Ed25519 public key that must have signed the bundle.",
+    help="PEM file of the Ed25519 public key that must have signed the bundle; nothing of it is used before that.",
 )
 
 
@@ -119,14 +119,15 @@ def check_parity(
     """Prove that BUNDLE still computes what the trained model computed. Exit code 1 when it does not.
 
     Replays the beats in the bundle; with --dataset and --model, the whole gate of the export again; with --verify,
-    who made it.
+    who made it. A file that the bundle's manifest does not name is a failure, too.
 
     \b
     Example:
       omi-keras check-parity bundle/ --verify public.pem
     """
-    from edge.parity import BundleError, replay, verify
+    from edge.parity import replayed
     from edge.signature import check_signature, read_public_key
+    from edge.verified import BundleError, load
 
     if (dataset is None) != (model is None):
         raise click.UsageError("--dataset and --model go together")
@@ -134,12 +135,12 @@ def check_parity(
         raise InputError(f"{bundle} is not a bundle: it has no manifest.json", "not_found")
     key = read_public_key(public_key) if public_key else None
     try:
+        # Read once: the bytes whose signature is checked are the bytes that are judged.
+        manifest, contents = load(bundle)
         if key is not None:
-            check_signature(bundle, key, verify(bundle))
-        found = replay(bundle)
-    except InputError as error:
-        fail(str(error), CHECK_FAILED)
-    except BundleError as error:
+            check_signature(bundle, key, contents)
+        found = replayed(manifest, contents)
+    except (InputError, BundleError) as error:
         fail(str(error), CHECK_FAILED)
     seen = {"bundled": found["against_model"]}
     if dataset and model:
@@ -150,7 +151,7 @@ def check_parity(
         from omi_keras.data.dataset import load_dataset
         from omi_keras.model import load_model
 
-        found["gate"] = check_bundle(bundle, load_model(model), load_dataset(dataset))
+        found["gate"] = check_bundle(bundle, manifest, contents, load_model(model), load_dataset(dataset))
         found["failures"] += found["gate"]["failures"]
         found["passed"] = not found["failures"]
         seen["validation_and_test"] = found["gate"]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.numbers import is_count, is_number, parse_json
 
 PACKAGES = (
     "omi-keras",
@@ -29,6 +29,8 @@ PACKAGES = (
 )
 
 
+# What a value in a JSON file must be: of a type (float: any finite number), or what a function says yes to.
+FieldKind = type | Callable[[Any], bool]
 KINDS = ("dataset", "run", "report", "model", "bundle", "records", "saliency")
 
 
@@ -125,7 +127,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_bytes(path, text.encode() + b"\n")
 
 
-def read_json(path: Path, what: str, version: int, fields: Mapping[str, type]) -> dict[str, Any]:
+def read_json(path: Path, what: str, version: int, fields: Mapping[str, FieldKind]) -> dict[str, Any]:
     """Read one of our JSON files.
 
     Parameters
@@ -135,21 +137,22 @@ def read_json(path: Path, what: str, version: int, fields: Mapping[str, type]) -
     version
         The newest format version this code reads.
     fields
-        What must be in it and of which type; ``a.b`` is b inside a, float any finite number.
+        What must be in it and of which type; ``a.b`` is b inside a, float any finite number. Or a question to the
+        value, such as :func:`omi_keras.recordings.numbers.is_probability`.
 
     Raises
     ------
     InputError
-        When the file is missing, not JSON, of a newer format version, or lacks one of the fields.
+        When the file is missing, not JSON with finite numbers, of a newer format version, or lacks one of the fields.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path.parent} is not {what}: it has no {path.name}", "not_found") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}", "unreadable") from None
     found: Any = _inside(content, "format_version")
-    if not _is(found, int):
+    if not is_count(found):
         raise InputError(f"{path} has no format_version: it is not {what} made by omi-keras", "not_ours")
     if found > version:
         raise InputError(
@@ -168,12 +171,12 @@ def _inside(content: Any, name: str) -> Any:
     return content
 
 
-def _is(value: Any, kind: type) -> bool:
-    if isinstance(value, bool) or kind is bool:
-        return isinstance(value, bool) and kind is bool
+def _is(value: Any, kind: FieldKind) -> bool:
+    if not isinstance(kind, type):
+        return kind(value)
     if kind is float:
-        return isinstance(value, int | float) and math.isfinite(value)
-    return isinstance(value, kind)
+        return is_number(value)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def sha256(path: Path) -> str:

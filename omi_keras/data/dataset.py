@@ -19,8 +19,10 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from omi_keras.data import tables
 from omi_keras.data.artifacts import read_json, sha256, versions, write_json
 from omi_keras.data.duplicates import shared_beats_in
+from omi_keras.data.tables import read_table
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 
@@ -85,18 +87,17 @@ def load_dataset(path: Path) -> Dataset:
         file = path / name
         if not file.is_file():
             raise InputError(f"{path} lacks {name}; make the dataset again", "not_found")
-        if file.stat().st_size <= CHECK_UP_TO_BYTES and sha256(file) != info.get("sha256", {}).get(name):
+        if file.stat().st_size <= CHECK_UP_TO_BYTES and sha256(file) != info["sha256"].get(name):
             raise InputError(f"{file} was altered after the dataset was made; make it again", "altered")
     try:
         beats = np.load(path / "beats.npy", mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, OverflowError, MemoryError) as error:
         raise InputError(f"{path / 'beats.npy'} is not an array file: {error}", "unreadable") from None
-    ecgs = pd.read_csv(path / "ecgs.csv", dtype=str, keep_default_na=False)
-    absent = [column for column in COLUMNS if column not in ecgs.columns]
-    if absent:
-        raise InputError(f"{path / 'ecgs.csv'} lacks the column {absent[0]}; make the dataset again", "altered")
-    ecgs["omi"] = pd.to_numeric(ecgs["omi"], errors="coerce").astype("Int64")
-    ecgs["age"] = pd.to_numeric(ecgs["age"], errors="coerce")
+    kinds = dict.fromkeys(COLUMNS, tables.text) | {"ecg_id": tables.name, "patient_id": tables.name}
+    kinds |= {"omi": tables.label_or_empty, "age": tables.age}
+    ecgs = read_table(path / "ecgs.csv", kinds, "make the dataset again")
+    if ecgs["ecg_id"].duplicated().any():
+        raise InputError(f"{path / 'ecgs.csv'} names an ECG twice; make the dataset again", "altered")
     if beats.shape != (len(ecgs), *BEAT_SHAPE) or beats.dtype != np.float32:
         raise InputError(
             f"{path / 'beats.npy'}: expected float32 of shape {(len(ecgs), *BEAT_SHAPE)}, "

@@ -7,8 +7,9 @@ networks end in bare logits, so nothing has to be replaced at their end.
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import keras
@@ -22,8 +23,12 @@ from omi_keras.recordings.errors import InputError
 Method = Literal["gradient", "smoothgrad", "gradcam++"]
 METHODS: tuple[Method, ...] = ("gradient", "smoothgrad", "gradcam++")
 BATCH_SIZE = 32
-# SmoothGrad: maps averaged per ECG, and the noise's share of the ECG's range (Smilkov et al. 2017: 10 to 20 %).
-SMOOTH_SAMPLES, SMOOTH_NOISE = 25, 0.15
+# SmoothGrad: maps averaged per ECG, and the noise's share of the ECG's range (Smilkov et al. 2017: 10 to 20 %). Maps
+# of two seeds, of six simulated OMI of an ECG-SMART-NET trained on such: Pearson's correlation is at least 0.93 with
+# 32 samples, 0.966 with 64, 0.982 with 128, 0.992 with 256, and of their means over 40 ms 0.999 with 256.
+SMOOTH_SAMPLES, SMOOTH_NOISE = 256, 0.15
+# From how many ECGs on compiling pays.
+COMPILED_FROM = {"gradient": BATCH_SIZE, "smoothgrad": 8}
 # The deepest layer of each network that still has twelve rows, one per lead.
 LEADS_KEPT = {
     "ecg_smart_net": "layer4_1_relu2",
@@ -32,15 +37,20 @@ LEADS_KEPT = {
 }
 
 
+# Model inputs (b, 12, 400, 1) and the names of their ECGs → maps (b, 12, 400).
+MapFunction = Callable[[np.ndarray, Sequence[str]], np.ndarray]
+
+
 def saliency_maps(
     model: keras.Model,
     x: np.ndarray,
     method: Method = "gradient",
     *,
     seed: int = 0,
+    ecg_ids: Sequence[str] = (),
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
-    """Return saliency maps of the OMI logit.
+    """Return saliency maps of the OMI logit. The map of an ECG does not depend on the others, nor on their order.
 
     Parameters
     ----------
@@ -49,11 +59,13 @@ def saliency_maps(
     x
         (n, 12, 400) model inputs.
     method
-        ``gradient``: |∂ logit / ∂ x|, the paper's (section II.C); ``smoothgrad``: its mean over 25 noisy copies;
-        ``gradcam++``: the deepest features that still have a row per lead, weighted by their gradients and stretched
-        to 400 samples. ResNet-18 mixes the leads from its first layer on and has no such features.
-    seed
-        Of SmoothGrad's noise.
+        ``gradient``: |∂ logit / ∂ x|, the paper's (section II.C); ``smoothgrad``: its mean over
+        :data:`SMOOTH_SAMPLES` noisy copies; ``gradcam++``: the deepest features that still have a row per lead,
+        weighted by their gradients and stretched to 400 samples. ResNet-18 mixes the leads from its first layer on and
+        has no such features.
+    seed, ecg_ids
+        Of SmoothGrad's noise: each ECG has its own, drawn from the seed and the ECG's name. Only SmoothGrad needs
+        the names.
     tick
         Called with (done, total) after each batch.
 
@@ -67,23 +79,25 @@ def saliency_maps(
     InputError
         When Keras runs on another backend than TensorFlow, which tf-keras-vis needs, or the method makes no sense
         for the network.
+    ValueError
+        When SmoothGrad is asked for and there is not one name per ECG.
     """
-    compute = map_function(model, method, seed, compiled=len(x) >= BATCH_SIZE)
+    compute = map_function(model, method, seed, compiled=len(x) >= COMPILED_FROM.get(method, len(x) + 1))
+    # SmoothGrad makes batches of one ECG's copies.
+    size = 1 if method == "smoothgrad" else min(BATCH_SIZE, len(x))
     maps = np.empty(x.shape, np.float32)
-    for start in range(0, len(x), BATCH_SIZE):
-        batch = x[start : start + BATCH_SIZE]
+    for start in range(0, len(x), size or 1):
+        batch = x[start : start + size]
         # One size of batch, because each is compiled anew.
-        full = np.zeros((min(BATCH_SIZE, len(x)), *x.shape[1:], 1), np.float32)
+        full = np.zeros((size, *x.shape[1:], 1), np.float32)
         full[: len(batch), ..., 0] = batch
-        maps[start : start + len(batch)] = compute(full)[: len(batch)]
+        maps[start : start + len(batch)] = compute(full, ecg_ids[start : start + size])[: len(batch)]
         tick(start + len(batch), len(x))
     return maps
 
 
-def map_function(
-    model: keras.Model, method: Method, seed: int = 0, *, compiled: bool = False
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return model inputs (b, 12, 400, 1) → maps (b, 12, 400), to be used again as the weights change.
+def map_function(model: keras.Model, method: Method, seed: int = 0, *, compiled: bool = False) -> MapFunction:
+    """Return a function that makes maps, to be used again as the weights change.
 
     ``compiled`` by XLA, gradients are twice as fast; it takes seconds for each size of batch, so for many ECGs only.
 
@@ -107,25 +121,40 @@ def map_function(
     # The same function with the same weights; tf-keras-vis hands its inputs over as a list.
     twin = fast_form(model) if compiled else without_padded_rows(model)
     vanilla = Saliency(keras.Model(list(twin.inputs), twin.outputs[0]))
+    fast = tf.function(lambda x: vanilla(_omi, x, **options), jit_compile=True) if compiled else None
+
+    def gradient(x: np.ndarray, ecg_ids: Sequence[str] = ()) -> np.ndarray:
+        return np.asarray(fast(tf.constant(x)) if fast else vanilla(_omi, x, **options))[..., 0]
+
     if method == "gradient":
-        gradient = tf.function(lambda x: vanilla(_omi, x, **options), jit_compile=True) if compiled else None
-        return lambda x: np.asarray(gradient(tf.constant(x)) if gradient else vanilla(_omi, x, **options))[..., 0]
+        return gradient
 
-    # tf-keras-vis draws its noise from NumPy's global generator.
-    state = np.random.RandomState(seed).get_state()
-
-    def smooth(x: np.ndarray) -> np.ndarray:
-        nonlocal state
-        before = np.random.get_state()  # noqa: NPY002
-        np.random.set_state(state)  # noqa: NPY002
-        try:
-            found = vanilla(_omi, x, smooth_samples=SMOOTH_SAMPLES, smooth_noise=SMOOTH_NOISE, **options)
-        finally:
-            state = np.random.get_state()  # noqa: NPY002
-            np.random.set_state(before)  # noqa: NPY002
-        return np.asarray(found)[..., 0]
+    def smooth(x: np.ndarray, ecg_ids: Sequence[str]) -> np.ndarray:
+        return np.stack([_smooth(gradient, one, _noise(seed, name)) for one, name in zip(x, ecg_ids, strict=True)])
 
     return smooth
+
+
+def _noise(seed: int, ecg_id: str) -> np.random.Generator:
+    """The source of an ECG's noise. Python's own hash of a text differs from process to process."""
+    digest = hashlib.sha256(ecg_id.encode("utf-8", "surrogateescape")).digest()
+    return np.random.default_rng([seed, *np.frombuffer(digest, "<u4").tolist()])
+
+
+def _smooth(gradient: MapFunction, x: np.ndarray, noise: np.random.Generator) -> np.ndarray:
+    """Mean of tf-keras-vis' gradients over noisy copies of one ECG (12, 400, 1), whose noise we draw.
+
+    Its own SmoothGrad draws the noise of all ECGs of a batch from one generator, so that the map of an ECG would
+    change with its neighbours.
+    """
+    sigma = SMOOTH_NOISE * (x.max() - x.min())
+    total = np.zeros(x.shape[:2])
+    for start in range(0, SMOOTH_SAMPLES, BATCH_SIZE):
+        copies = x + noise.normal(0.0, sigma, (BATCH_SIZE, *x.shape))
+        # Whole batches, of which the last may be needed in part.
+        found = gradient(copies.astype(np.float32), ())
+        total += found[: SMOOTH_SAMPLES - start].sum(axis=0, dtype=np.float64)
+    return (total / SMOOTH_SAMPLES).astype(np.float32)
 
 
 def inputs_of(beats: np.ndarray) -> np.ndarray:
@@ -133,7 +162,7 @@ def inputs_of(beats: np.ndarray) -> np.ndarray:
     return model_input(beats).astype(np.float32)
 
 
-def _gradcam(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+def _gradcam(model: keras.Model) -> MapFunction:
     if model.name not in LEADS_KEPT:
         raise InputError(
             f"gradcam++ needs features that keep the leads apart, and {model.name} mixes them from its first layer on; "
@@ -145,7 +174,7 @@ def _gradcam(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     vis = GradcamPlusPlus(keras.Model(list(model.inputs), list(model.outputs)))
     layer = LEADS_KEPT[model.name]
 
-    def compute(x: np.ndarray) -> np.ndarray:
+    def compute(x: np.ndarray, ecg_ids: Sequence[str] = ()) -> np.ndarray:
         with _Quiet():
             found = vis(
                 _omi, x, penultimate_layer=layer, seek_penultimate_conv_layer=False, normalize_cam=False

@@ -6,7 +6,7 @@ layer. A method whose maps survive it shows the input, not the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -26,6 +26,7 @@ def cascading_randomisation(
     method: Method = "gradient",
     *,
     seed: int = 0,
+    ecg_ids: Sequence[str] = (),
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Return how the maps change as the weights are drawn anew, layer by layer from the read-out down.
@@ -39,7 +40,7 @@ def cascading_randomisation(
         A network.
     x
         (n, 12, 400) model inputs.
-    method, seed, tick
+    method, seed, ecg_ids, tick
         See :func:`~omi_keras.saliency.maps.saliency_maps`; ``seed`` also draws the weights, ``tick`` counts layers.
 
     Returns
@@ -48,9 +49,10 @@ def cascading_randomisation(
         ``step`` (0: nothing random), ``layer`` randomised at this step, ``rank_correlation`` (Spearman's between the
         map now and the learned one, mean over ECGs), ``sd`` over ECGs, ``ecgs``. NaN where a map is constant.
     """
-    compute = map_function(model, method, seed)
+    # Hundreds of gradients an ECG and layer are worth compiling.
+    compute = map_function(model, method, seed, compiled=method == "smoothgrad")
     batch = x[..., None].astype(np.float32)
-    learned = _ranks(compute(batch))
+    learned = _ranks(compute(batch, ecg_ids))
     saved = [np.array(weight) for weight in model.get_weights()]
     rng = np.random.default_rng(seed)
     groups = list(_groups(model))
@@ -59,9 +61,7 @@ def cascading_randomisation(
         for step, layers in enumerate(groups, start=1):
             for layer in layers:
                 _randomise(layer, rng)
-            # Afresh, so that SmoothGrad draws the same noise each time.
-            now = compute if method == "gradient" else map_function(model, method, seed)
-            rows.append(_row(step, layers[-1].name, _correlations(learned, _ranks(now(batch)))))
+            rows.append(_row(step, layers[-1].name, _correlations(learned, _ranks(compute(batch, ecg_ids)))))
             tick(step, len(groups))
     finally:
         model.set_weights(saved)

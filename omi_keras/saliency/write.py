@@ -28,7 +28,7 @@ from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.recordings.errors import InputError
 from omi_keras.saliency.contributions import aggregate, lead_contribution, windows
 from omi_keras.saliency.figures import saliency_figure, sanity_figure
-from omi_keras.saliency.maps import Method, inputs_of, saliency_maps
+from omi_keras.saliency.maps import SMOOTH_NOISE, SMOOTH_SAMPLES, Method, inputs_of, saliency_maps
 from omi_keras.saliency.pointing import pointing_game
 from omi_keras.saliency.sanity import cascading_randomisation, destroyed
 
@@ -76,7 +76,8 @@ def write_saliency(
     facts = dataset.ecgs.iloc[rows]
     x = inputs_of(beats)
     with new_folder(out, "saliency.json", force=force) as folder:
-        maps = saliency_maps(model.model, x, method, seed=seed, tick=tick)
+        names = facts["ecg_id"].tolist()
+        maps = saliency_maps(model.model, x, method, seed=seed, ecg_ids=names, tick=tick)
         found = _arrays(model, facts, beats, maps)
         alarmed = (found["omi"] == 1) & (found["probability"] >= model.threshold)
         found["aggregate_true_positives"] = aggregate(found["windows"][alarmed])
@@ -92,6 +93,7 @@ def write_saliency(
             "kind": "saliency",
             "simulated": simulated,
             "method": method,
+            **({"samples": SMOOTH_SAMPLES, "noise": SMOOTH_NOISE} if method == "smoothgrad" else {}),
             "cases": cases,
             "ecgs": len(rows),
             "true_positives": int(alarmed.sum()),
@@ -102,7 +104,12 @@ def write_saliency(
             _csv(folder / "pointing.csv", pointing)
             summary["pointing"] = pointing.to_dict("records")
         if sanity:
-            table = cascading_randomisation(model.model, x[:SANITY_ECGS], method, seed=seed, tick=sanity_tick)
+            few = (
+                SANITY_ECGS if method != "smoothgrad" else max(1, SANITY_ECGS // 4)
+            )  # each takes hundreds of gradients
+            table = cascading_randomisation(
+                model.model, x[:few], method, seed=seed, ecg_ids=names[:few], tick=sanity_tick
+            )
             _csv(folder / "sanity.csv", table.assign(simulated=simulated))
             correlation, sd = table["rank_correlation"].to_numpy(float), table["sd"].to_numpy(float)
             figure = sanity_figure(table["layer"].tolist(), correlation, sd, simulated)

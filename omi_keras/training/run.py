@@ -15,13 +15,28 @@ from typing import Any
 
 import pandas as pd
 
-from omi_keras.data.artifacts import read_json, write_bytes
+from omi_keras.data import tables
+from omi_keras.data.artifacts import FieldKind, read_json, write_bytes
+from omi_keras.data.folds import FEWEST_FOLDS
+from omi_keras.data.tables import read_table
 from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.numbers import is_count, is_number, is_probability
 
 FORMAT_VERSION = 1
-CONFIG_FIELDS = {"model": str, "simulated": bool, "n_folds": int, "dataset_sha256": dict}
-METRICS_FIELDS = {"validation.score": float, "test.score": float, "threshold": float, "best_epoch": int}
+MOST_FOLDS = 100  # two digits in the names of their folders
+CONFIG_FIELDS: dict[str, FieldKind] = {
+    "model": str,
+    "simulated": bool,
+    "n_folds": lambda value: is_count(value) and FEWEST_FOLDS <= value <= MOST_FOLDS,
+    "dataset_sha256": dict,
+}
+METRICS_FIELDS: dict[str, FieldKind] = {
+    "validation.score": is_number,
+    "test.score": is_number,
+    "threshold": is_probability,
+    "best_epoch": is_count,
+}
 # Features of all beats while the forests of a run grow.
 FEATURES_FILE = ".features.npy"
 HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "val_auc", "val_ap", "val_score", "learning_rate")
@@ -113,12 +128,18 @@ def load_run(path: Path) -> Run:
     results = [_load_fold(folder) for folder in sorted(path.glob("fold-[0-9][0-9]"))]
     if not results:
         raise InputError(f"{path} has no finished fold yet; continue it with: omi-keras train ... --resume", "empty")
-    return Run(path, config, read_folds(path / "folds.csv"), results)
+    folds = read_folds(path / "folds.csv")
+    fold = max(int(folds["fold"].max()) if len(folds) else 0, results[-1].fold)
+    if fold >= config["n_folds"]:
+        raise InputError(
+            f"{path} has a fold {fold} and {config['n_folds']} folds; it was altered, train again", "altered"
+        )
+    return Run(path, config, folds, results)
 
 
 def read_folds(path: Path) -> pd.DataFrame:
     """Read ``folds.csv``."""
-    folds = _read_csv(path, {"ecg_id": str, "patient_id": str, "fold": int})
+    folds = read_table(path, {"ecg_id": tables.name, "patient_id": tables.name, "fold": tables.whole}, "train again")
     if folds["ecg_id"].duplicated().any():
         raise InputError(f"{path} names an ECG twice; it was altered, train again", "altered")
     return folds
@@ -126,27 +147,11 @@ def read_folds(path: Path) -> pd.DataFrame:
 
 def _load_fold(folder: Path) -> FoldResult:
     metrics = read_json(folder / "metrics.json", "a finished fold", FORMAT_VERSION, METRICS_FIELDS)
-    history = _read_csv(folder / "history.csv", {"epoch": int})
-    kinds = {"ecg_id": str, "split": str, "omi": int, "probability": float}
-    predictions = _read_csv(folder / "predictions.csv", kinds)
+    again = "train this fold again"
+    history = read_table(folder / "history.csv", {"epoch": tables.whole}, again, rest=tables.number)
+    kinds = {"ecg_id": tables.name, "split": tables.split, "omi": tables.label}
+    kinds |= {"probability": tables.probability}
+    predictions = read_table(folder / "predictions.csv", kinds, again)
+    if predictions.duplicated(["ecg_id", "split"]).any():
+        raise InputError(f"{folder / 'predictions.csv'} names an ECG twice; it was altered, {again}", "altered")
     return FoldResult(int(folder.name[-2:]), folder, metrics, history, predictions)
-
-
-def _read_csv(path: Path, kinds: dict[str, type]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        for column in table.columns:
-            kind = kinds.get(column, float)
-            if kind is float:
-                # Python reads back the very number that was written; pandas' own parser may not.
-                table[column] = [float(cell) if cell else float("nan") for cell in table[column]]
-            elif kind is int:
-                table[column] = table[column].astype(int)
-    except FileNotFoundError:
-        raise InputError(f"{path} not found; train this fold again", "not_found") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not readable: {error}", "unreadable") from None
-    missing = [column for column in kinds if column not in table.columns]
-    if missing:
-        raise InputError(f"{path} lacks the column {missing[0]}; train this fold again", "unreadable")
-    return table

@@ -275,7 +275,7 @@ def test_resume_of_a_finished_run_reports_it(trained_run, easy_dataset):
         ("folds.csv", b"a,b\n1,2\n", "lacks the column ecg_id"),
         ("fold-00/metrics.json", b'{"format_version": 1}', "lacks a good value of validation.score"),
         ("fold-00/history.csv", b"", "not readable"),
-        ("fold-00/predictions.csv", b"ecg_id,split,omi,probability\na,test,x,0.5\n", "not readable"),
+        ("fold-00/predictions.csv", b"ecg_id,split,omi,probability\na,test,x,0.5\n", "omi must be 0 or 1, found 'x'"),
     ],
 )
 def test_a_damaged_run_is_refused(trained_run, tmp_path, file, content, sentence):

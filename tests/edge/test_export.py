@@ -1,6 +1,7 @@
 """Export: the gate stands before the bundle, calibration keeps to the training folds, bytes are reproducible."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from helpers import run_cli
 
 from edge import export
 from edge.limits import LIMITS, tightened
-from edge.parity import verify
+from edge.verified import verify
 from omi_keras.data.dataset import load_dataset
 from omi_keras.model import load_model
 from omi_keras.recordings.errors import InputError
@@ -75,7 +76,7 @@ def test_a_failed_gate_writes_nothing_and_names_ecgs(model_folder, easy_dataset,
         ("{}", "some of"),
         ("[]", "some of"),
         ('{"flips": -1}', "at least 0, found -1"),
-        ('{"flips": NaN}', "at least 0, found nan"),
+        ('{"flips": NaN}', "NaN is no number to work with"),
         ('{"flips": true}', "at least 0, found True"),
         ("{", "is not JSON"),
         (None, "No such file"),
@@ -121,3 +122,15 @@ def test_balanced_choice():
     assert omi[rows].sum() == 5
     rows = export._balanced(np.arange(100), 1 - omi, 20, np.random.default_rng(0))
     assert (len(rows), (1 - omi)[rows].sum()) == (20, 15)
+
+
+def test_what_lies_in_a_bundle_is_not_replaced(small_bundle, model_folder, easy_dataset, tmp_path):
+    """--force over a bundle that holds somebody's private key."""
+    bundle = shutil.copytree(small_bundle, tmp_path / "bundle")
+    shutil.copy(small_bundle.parent / "private.pem", bundle)
+    options = ("--dataset", easy_dataset, "--sign", bundle / "private.pem", "--force")
+    result = run_cli("export-tflite", model_folder, bundle, *options)
+    assert result.exit_code == 2
+    assert "holds private.pem, which is no part of a bundle and would be lost" in result.output
+    assert (bundle / "private.pem").is_file()
+    assert (bundle / "model.tflite").is_file()

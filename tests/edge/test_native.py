@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.parity import load, parity_set
+from edge.verified import load, parity_set
 
 ROOT = Path(__file__).resolve().parents[2]
 

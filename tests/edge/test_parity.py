@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from edge import parity
-from edge.parity import FILES, BundleError, compare, exceeded, replay, verify
+from edge import parity, verified
+from edge.bundle import device_script
+from edge.parity import compare, exceeded, replay
+from edge.verified import FILES, BundleError, verify
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,8 +98,8 @@ def test_one_altered_weight_byte_is_seen(bundle):
 def resign(bundle, **change):
     """Change the manifest and make its checksums fit again, as somebody who wants to deceive would."""
     manifest = json.loads((bundle / "manifest.json").read_text()) | change
-    manifest["sha256"] = {name: parity.hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in FILES}
-    manifest["manifest_sha256"] = parity.manifest_checksum(manifest)
+    manifest["sha256"] = {name: verified.hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in FILES}
+    manifest["manifest_sha256"] = verified.manifest_checksum(manifest)
     (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -209,10 +211,16 @@ def test_a_model_that_is_no_model_is_refused(bundle):
 def test_only_what_was_verified_is_used(bundle, monkeypatch):
     """A file that is exchanged after its check has no effect: every file is read once."""
     reads = []
-    read = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path.name) or read(path))
+    opened = os.open
+
+    def watched(path, *arguments, **options):
+        if Path(path).parent == bundle:
+            reads.append(Path(path).name)
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", watched)
     replay(bundle)
-    assert sorted(reads) == sorted(FILES)
+    assert sorted(reads) == sorted((*FILES, "manifest.json"))
 
 
 @pytest.mark.parametrize(
@@ -233,16 +241,18 @@ def test_manifests_that_are_refused(bundle, change, sentence):
         verify(bundle)
 
 
-@pytest.mark.parametrize("threshold", [99.0, float("nan"), -0.1, "0.5", None, True])
+@pytest.mark.parametrize(
+    "threshold", [99.0, -0.1, "0.5", None, True, [0.5], float("nan"), float("inf"), 10**399], ids=lambda v: str(v)[:5]
+)
 def test_a_threshold_that_cannot_be_is_refused(bundle, threshold):
     resign(bundle, threshold=threshold)
-    with pytest.raises(BundleError, match="no threshold between 0 and 1"):
+    with pytest.raises(BundleError, match=r"no threshold between 0 and 1|is no number to work with"):
         verify(bundle)
 
 
 def test_files_outside_the_bundle_are_refused(bundle):
     manifest = json.loads((bundle / "manifest.json").read_text()) | {"sha256": {"../../etc/passwd": "0"}}
-    manifest["manifest_sha256"] = parity.manifest_checksum(manifest)
+    manifest["manifest_sha256"] = verified.manifest_checksum(manifest)
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="must list the checksums"):
         verify(bundle)
@@ -252,7 +262,7 @@ def test_files_outside_the_bundle_are_refused(bundle):
 def test_no_name_leads_out_of_the_bundle(bundle, name):
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["sha256"][name] = manifest["sha256"].pop("model.tflite")
-    manifest["manifest_sha256"] = parity.manifest_checksum(manifest)
+    manifest["manifest_sha256"] = verified.manifest_checksum(manifest)
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="must list the checksums"):
         verify(bundle)
@@ -296,4 +306,4 @@ def test_script_in_the_repository_is_the_same_judge(int8_bundle):
     script = ROOT / "scripts" / "device_parity.py"
     done = subprocess.run([sys.executable, script, int8_bundle], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert (int8_bundle / "device_parity.py").read_bytes() == Path(parity.__file__).read_bytes()
+    assert (int8_bundle / "device_parity.py").read_text(encoding="utf-8") == device_script()

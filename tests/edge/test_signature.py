@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from helpers import run_cli
 
 from edge import Detector
-from edge.parity import verify
 from edge.signature import check_signature, read_private_key, read_public_key, sign
+from edge.verified import load
 from omi_keras.recordings.errors import InputError
 
 # The seed of RFC 8032, section 7.1, test 1, as a PKCS #8 file, like those of  openssl genpkey -algorithm ed25519.
@@ -62,7 +62,7 @@ def test_a_signed_bundle_is_accepted(signed, keys):
 def test_export_signs(small_bundle):
     """Made through the command line, with OpenSSL's kind of key file."""
     key = small_bundle.parent / "public.pem"
-    check_signature(small_bundle, read_public_key(key), verify(small_bundle))
+    check_signature(small_bundle, read_public_key(key), load(small_bundle)[1])
     assert (small_bundle / "manifest.sig").stat().st_size == 64
 
 
@@ -102,10 +102,30 @@ def test_another_key_is_refused(signed, tmp_path):
         Detector(signed, public_key=other)
 
 
-def test_a_manifest_that_changed_after_it_was_read_is_refused(signed, keys):
-    manifest = verify(signed) | {"threshold": 0.99}
+def test_what_is_used_is_what_was_signed(signed, keys, monkeypatch):
+    """Files that are exchanged after they were read change nothing: signature and network are of the same bytes."""
+    from edge import detector
+
+    once = load(signed)
+    monkeypatch.setattr(detector, "load", lambda bundle: once)
+    (signed / "manifest.json").write_text("{}")
+    (signed / "manifest.sig").unlink()
+    assert Detector(signed, public_key=keys[1]).threshold == once[0]["threshold"]
+    other = once[0], once[1] | {"manifest.json": once[1]["manifest.json"] + b" "}
+    monkeypatch.setattr(detector, "load", lambda bundle: other)
     with pytest.raises(InputError, match="was not signed with this key"):
-        check_signature(signed, read_public_key(keys[1]), manifest)
+        Detector(signed, public_key=keys[1])
+
+
+def test_check_parity_judges_what_was_signed(signed, keys, monkeypatch):
+    """The bundle is read once, and that is what is verified and replayed."""
+    from edge import verified
+
+    reads = []
+    load_once = verified.load
+    monkeypatch.setattr(verified, "load", lambda bundle: reads.append(bundle) or load_once(bundle))
+    assert run_cli("check-parity", signed, "--verify", keys[1]).exit_code == 0
+    assert reads == [signed]
 
 
 def test_keys_that_are_none(int8_bundle, keys, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from omi_keras.models.catalogue import build
-from omi_keras.saliency import sanity
+from omi_keras.saliency import maps, sanity
 from omi_keras.saliency.maps import saliency_maps
 from omi_keras.saliency.sanity import cascading_randomisation, destroyed
 
@@ -54,6 +54,27 @@ def test_cascade(model, x):
     pd.testing.assert_frame_equal(table, again, atol=1e-3)
 
 
+@pytest.mark.slow
+def test_smoothgrad_sees_the_random_weights(model, x, monkeypatch):
+    """Its compiled gradients follow the weights, and its noise is the same at each step."""
+    monkeypatch.setattr(maps, "SMOOTH_SAMPLES", 32)
+    table = cascading_randomisation(model, x[:2], "smoothgrad", seed=4, ecg_ids=["a", "b"])
+    assert table["rank_correlation"].iloc[0] == 1
+    assert table["rank_correlation"].iloc[-1] < 0.8
+    names = {"seed": 4, "ecg_ids": ["a", "b"]}
+    before = saliency_maps(model, x[:2], "smoothgrad", **names)
+    out = model.get_layer("out")
+    kernel, bias = out.get_weights()
+    compute = maps.map_function(model, "smoothgrad", 4, compiled=True)
+    np.testing.assert_allclose(compute(x[:2, ..., None], ["a", "b"]), before, rtol=1e-3, atol=1e-6)
+    out.set_weights([2 * kernel, bias])
+    try:
+        doubled = compute(x[:2, ..., None], ["a", "b"])
+        np.testing.assert_allclose(doubled, 2 * before, rtol=1e-3, atol=1e-6)
+    finally:
+        out.set_weights([kernel, bias])
+
+
 def test_correlation_is_spearmans(model, x):
     first, second = saliency_maps(model, x), saliency_maps(model, x[::-1])
     found = sanity._correlations(sanity._ranks(first), sanity._ranks(second))
@@ -62,7 +83,7 @@ def test_correlation_is_spearmans(model, x):
 
 
 def test_maps_of_the_input_alone_are_found_out(model, x, monkeypatch):
-    monkeypatch.setattr(sanity, "map_function", lambda model, method, seed: lambda batch: np.abs(batch[..., 0]))
+    monkeypatch.setattr(sanity, "map_function", lambda *model, **compiled: lambda batch, names: np.abs(batch[..., 0]))
     table = cascading_randomisation(model, x)
     np.testing.assert_allclose(table["rank_correlation"], 1)
     assert not destroyed(table)

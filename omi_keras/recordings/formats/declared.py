@@ -9,7 +9,6 @@ unit is never assumed.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from omi_keras.recordings.formats.recording import (
     printable,
     to_millivolts,
 )
+from omi_keras.recordings.numbers import parse_json
 from omi_keras.recordings.record import LEADS
 
 SYNONYMS = {
@@ -168,9 +168,11 @@ def _sidecar(path: Path) -> dict[str, Any]:
             return {}
         raise
     try:
-        content = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        raise InputError(f"{other.name}: not JSON; write it as in the documentation", "bad_sidecar") from None
+        content = parse_json(data)
+    except ValueError:
+        raise InputError(
+            f"{other.name}: not JSON with finite numbers; write it as in the documentation", "bad_sidecar"
+        ) from None
     if not isinstance(content, dict) or not {name.lower() for name in content} <= FIELDS.keys():
         raise InputError(
             f"{other.name}: must be an object with some of {', '.join(SYNONYMS)} and nothing else", "bad_sidecar"

@@ -182,7 +182,7 @@ def known_age(years: str | float | None) -> float | None:
     """PTB-XL writes 300 for "over 89", others -1 or NaN: not an age."""
     try:
         age = float(years) if years is not None else np.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return age if 0 <= age <= MAX_AGE else None
 
