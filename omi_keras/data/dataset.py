@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from omi_keras.signal.median_beat import MedianBeat
 
 FORMAT_VERSION = 1
+MARKER = "dataset.json"
 BEAT_SHAPE = (12, 600)
 COLUMNS = ("ecg_id", "patient_id", "omi", "site", "age", "sex", "source", "simulated")
 BEAT_COLUMNS = ("heart_rate", "beats_found", "beats_kept", "flags")
@@ -79,7 +80,7 @@ def load_dataset(path: Path) -> Dataset:
     InputError
         When a file is missing, altered, of another shape, or of a newer format version.
     """
-    info = read_json(path / "dataset.json", "a dataset", FORMAT_VERSION, {"simulated": bool, "sha256": dict})
+    info = read_json(path / MARKER, "a dataset", FORMAT_VERSION, {"simulated": bool, "sha256": dict})
     for name in FILES:
         file = path / name
         if not file.is_file():
@@ -216,7 +217,7 @@ class DatasetWriter:
             "versions": versions(),
             "sha256": {name: sha256(self.folder / name) for name in FILES},
         }
-        write_json(self.folder / "dataset.json", info)
+        write_json(self.folder / MARKER, info)
         return info
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from omi_keras.signal.errors import InputError
 @pytest.fixture(params=["call", "fallback"])
 def system(request, monkeypatch):
     if request.param == "fallback":
-        monkeypatch.setattr(exclusive, "_rename_without_replacing", lambda source, target: exclusive.errno.ENOSYS)
+        monkeypatch.setattr(exclusive, "_rename_by_call", lambda source, target, how: exclusive.errno.ENOSYS)
 
 
 @pytest.mark.parametrize("there", ["empty folder", "full folder", "file", "dangling link"])
