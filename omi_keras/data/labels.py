@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +15,7 @@ UNKNOWN = {"", "nan", "na", "n/a", "none", "unknown", "?"}
 SEXES = {"f": "female", "female": "female", "w": "female", "m": "male", "male": "male"}
 MOST_ERRORS = 5
 MOST_YEARS = 130
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # Columns of ecgs.csv that are computed.
 RESERVED = ("ecg_id", "omi", "heart_rate", "beats_found", "beats_kept", "flags")
 
@@ -42,7 +45,10 @@ def read_labels(path: Path, label_column: str = "omi") -> pd.DataFrame:
         One sentence that names the file, the rows and what was expected.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        content = path.read_bytes()
+        if b"\0" in content:
+            raise InputError(f"{path} holds zero bytes, which no text does; save it as CSV in UTF-8", "bad_labels")
+        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"labels file {path} not found", "not_found") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -72,6 +78,9 @@ def _check_rows(path: Path, table: pd.DataFrame, label_column: str) -> pd.DataFr
         text.get("sex", pd.Series("", index=text.index)),
         text.get("site", pd.Series("", index=text.index)),
     )
+    for name, column in (("record", text["record"]), ("patient_id", text["patient_id"]), ("site", site)):
+        # They name people, files and rows of tables further on.
+        refuse(column.str.contains(_CONTROL), f"{name} holds a line end or another control character")
     refuse(text["record"] == "", "record is empty")
     ecg_id = text["record"].map(lambda name: Path(os.path.normpath(name)).as_posix().removesuffix(".hea"))
     refuse(ecg_id.duplicated() & (text["record"] != ""), "record is listed twice")
@@ -94,6 +103,12 @@ def _check_rows(path: Path, table: pd.DataFrame, label_column: str) -> pd.DataFr
         )
     # Columns of the file that are named like ours are carried along under another name.
     ours = [name for name in RESERVED if name in text.columns and name != label_column]
+    for name in ours:
+        if f"label_{name}" in text.columns:
+            raise InputError(
+                f"{path}: columns {name} and label_{name} would both be carried as label_{name}; rename one",
+                "bad_labels",
+            )
     text = text.rename(columns={name: f"label_{name}" for name in ours})
     return text.assign(
         ecg_id=ecg_id, omi=omi, age=years.astype(float), sex=sex.str.lower().map(SEXES).fillna(""), site=site

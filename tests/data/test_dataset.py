@@ -1,6 +1,8 @@
 """Datasets: what is written is read back; what was altered is refused; recordings and memory give the same."""
 
 import json
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -222,3 +224,80 @@ def test_the_tables_of_the_shared_recordings(shared, tmp_path):
         with pytest.raises(InputError, match=problem):
             prepare(folder, tmp_path / name, f"{name}.csv")
         assert not (tmp_path / name).exists()
+
+
+NOTES = [
+    "a\rb",
+    "c\r\nd",
+    "e\nf",
+    '"',
+    '""',
+    ",",
+    "\u2028",
+    "\x85",
+    "\x1c",
+    "tab\t",
+    "=1+1",
+    "NA",
+    "nan",
+    "\ufeff",
+    "'",
+    "ä😀",
+]
+
+
+def test_every_cell_reads_back_as_it_was_given(tmp_path):
+    """Comments from a hospital's export: whatever they hold is carried, or the file is refused."""
+    folder = tmp_path / "records"
+    write_records(simulate_cohort(len(NOTES), 10, 0.4, seed=5), folder)
+    table = pd.read_csv(folder / "labels.csv", dtype=str, keep_default_na=False)
+    lines = ["note,record,patient_id,omi,age"]
+    ages = []
+    for note, row in zip(NOTES, table.to_dict("records"), strict=True):
+        quoted = note.replace('"', '""')
+        ages.append(float(row["age"]) + 0.123456789)
+        lines.append(f'"{quoted}",{row["record"]},{row["patient_id"]},{row["omi"]},{ages[-1]!r}')
+    (folder / "labels.csv").write_bytes(("\n".join(lines) + "\n").encode())
+    prepare(folder, tmp_path / "out")
+    ecgs = load_dataset(tmp_path / "out").ecgs.set_index("ecg_id")
+    expected = [note.strip() for note in NOTES]
+    assert ecgs["note"].reindex(table["record"]).tolist() == expected
+    assert ecgs["age"].reindex(table["record"]).tolist() == ages
+
+
+@pytest.mark.parametrize("fault", ["quoting", "a lost row"])
+def test_what_does_not_read_back_is_never_called_done(records, tmp_path, monkeypatch, fault):
+    from omi_keras.data import dataset as module
+
+    line = module.csv_line
+    wrong = {
+        "quoting": lambda cells: ",".join(cells).replace("male", "ma\rle") + "\n",
+        "a lost row": lambda cells: line(cells) if "ecg_id" in cells or "reason" in cells else "",
+    }
+    monkeypatch.setattr(module, "csv_line", wrong[fault])
+    with pytest.raises(InputError, match="not read back"):
+        prepare(records, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_dataset_can_be_moved_at_once(records, tmp_path, monkeypatch):
+    """Windows moves no folder with an open file inside: everything is closed when the folder takes its name."""
+    from omi_keras.data import prepare as module
+
+    move, seen = module.put_or_keep, []
+
+    def looked_at(partial, *arguments):
+        with suppress(FileNotFoundError):
+            names = []
+            for file in Path("/proc/self/fd").iterdir():
+                with suppress(FileNotFoundError):  # the listing's own
+                    names.append(str(file.readlink()))
+            maps = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+            seen.append([name for name in (*names, *maps) if str(partial) in name])
+        move(partial, *arguments)
+
+    monkeypatch.setattr(module, "put_or_keep", looked_at)
+    prepare(records, tmp_path / "out")
+    if not seen:
+        pytest.skip("this system has no /proc")
+    assert seen == [[]]
