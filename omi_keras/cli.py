@@ -8,7 +8,7 @@ import click
 
 from omi_keras import __version__
 from omi_keras.commands import data, device, evidence, learn, train
-from omi_keras.terminal import Commands, accept_any_terminal
+from omi_keras.terminal import Commands
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,9 +30,9 @@ def main() -> None:
 
     Without recordings of your own, start with: omi-keras simulate dataset/
     """
-    accept_any_terminal()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # Empty means none, and Keras would then look into a file of the user's home.
+    os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
 
 
 for command in (

@@ -125,5 +125,7 @@ def test_device_parity_parses_on_python_3_9():
 
 
 def test_every_file_can_be_read_in_one_sitting():
-    long = {name: lines for name, path in modules() if (lines := len(path.read_text().splitlines())) > 400}
+    long = {
+        name: lines for name, path in modules() if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
+    }
     assert not long

@@ -78,9 +78,10 @@ def saliency(
     if ecg_ids and aggregate:
         raise click.UsageError("--ecg draws single ECGs and --aggregate all together; give one of them")
     from omi_keras.data.artifacts import refuse_existing
-    from omi_keras.models.backend import quiet_stderr
+    from omi_keras.models.backend import check_backend, quiet_stderr
 
     refuse_existing(out, "saliency.json", force)
+    check_backend()
     from omi_keras.data.dataset import load_dataset
 
     data = load_dataset(dataset)

@@ -121,7 +121,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def csv_line(cells: Iterable[str]) -> str:
-    """One row of a CSV file. The csv module may leave a bare carriage return unquoted, which readers take for an end."""
+    """One row of a CSV file. The csv module may leave a bare carriage return unquoted, which reads as an end."""
     quoted = (f'"{cell.replace(QUOTE, QUOTE * 2)}"' if _NEEDS_QUOTES.search(cell) else cell for cell in cells)
     return ",".join(quoted) + "\n"
 

@@ -119,7 +119,7 @@ def test_what_is_not_in_the_data_folder_is_refused_before_anything_is_read(recor
 
 
 def test_no_accepted_recording_leaves_nothing(tmp_path):
-    (tmp_path / "labels.csv").write_text("record,patient_id,omi\na,p,0\nb,q,1\n")
+    (tmp_path / "labels.csv").write_text("record,patient_id,omi\na,p,0\nb,q,1\n", encoding="utf-8")
     for name in "ab":
         (tmp_path / f"{name}.hea").write_bytes(b"")
     with pytest.raises(InputError, match=r"none of the 2 recordings.*because a"):
@@ -152,7 +152,7 @@ def test_an_altered_file_is_refused(dataset, name):
 
 def resign(dataset):
     """Make the checksums fit again, as somebody who edits a dataset by hand might."""
-    info = json.loads((dataset / "dataset.json").read_text())
+    info = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))
     info["sha256"] = {name: sha256(dataset / name) for name in info["sha256"]}
     write_json(dataset / "dataset.json", info)
 
@@ -179,7 +179,7 @@ def test_an_empty_dataset_is_refused(tmp_path):
 
 
 def test_a_newer_format_is_refused(dataset):
-    info = json.loads((dataset / "dataset.json").read_text())
+    info = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))
     write_json(dataset / "dataset.json", info | {"format_version": 99})
     with pytest.raises(InputError, match=r"format version 99.*install a newer"):
         load_dataset(dataset)
@@ -200,7 +200,7 @@ def test_recordings_of_any_format_without_their_extension(records, tmp_path):
         np.savez(folder / f"{name.replace('/', '_')}.npz", signal=signal, rate=500, units="mV", leads=np.array(LEADS))
     table["record"] = table["record"].str.replace("/", "_")
     last = table["record"].iloc[-1]
-    (folder / f"{last}.csv").write_text("I,II\n")
+    (folder / f"{last}.csv").write_text("I,II\n", encoding="utf-8")
     table.to_csv(folder / "labels.csv", index=False)
     with pytest.raises(InputError, match=f"row 13: {last}: could be any of {last}.npz, {last}.csv"):
         prepare(folder, tmp_path / "out")

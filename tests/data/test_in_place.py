@@ -204,7 +204,11 @@ def test_a_noted_name_that_somebody_else_has_now_is_left(tmp_path):
 def test_what_a_living_process_makes_is_left(tmp_path):
     out = tmp_path / "out"
     other = subprocess.Popen(
-        [sys.executable, "-c", DIE, out, "wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", DIE, out, "wait"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
     )
     assert other.stdout.readline() == "there\n"
     with pytest.raises(InputError, match="being made by another process"):

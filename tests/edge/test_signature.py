@@ -33,7 +33,7 @@ def write_public(path, key):
 
 @pytest.fixture
 def keys(tmp_path):
-    (tmp_path / "private.pem").write_text(PRIVATE)
+    (tmp_path / "private.pem").write_text(PRIVATE, encoding="utf-8")
     key = read_private_key(tmp_path / "private.pem")
     return tmp_path / "private.pem", write_public(tmp_path / "public.pem", key)
 
