@@ -74,6 +74,10 @@ def prepare_records(
         partial = out.with_name(f".{out.name}.partial")
         sizes, done = _begin(partial, out, settings, len(table), resume, force)
         try:
+            if sizes is None:
+                with undisturbed():
+                    remove(partial)
+                    partial.mkdir()
             info = _write(partial, table.iloc[done:], records, labels, settings, sizes, done, jobs, scheduler, tick)
             with undisturbed():
                 (partial / PROGRESS).unlink(missing_ok=True)
@@ -152,7 +156,7 @@ def _check_places(table: pd.DataFrame, labels: Path, records: Path) -> None:
 def _begin(
     partial: Path, out: Path, settings: dict[str, str], total: int, resume: bool, force: bool
 ) -> tuple[dict[str, int] | None, int]:
-    """Make the hidden folder, or take up what an interruption left: sizes of its files, records done."""
+    """What an interruption left and may be taken up: sizes of its files (None: begin anew), records done."""
     _refuse_foreign(partial)
     interrupted = (partial / PROGRESS).is_file()
     if interrupted and resume:
@@ -170,9 +174,6 @@ def _begin(
             f"{out} was interrupted after {done} of {total} recordings; go on with --resume or start anew with --force",
             "begun",
         )
-    with undisturbed():
-        remove(partial)
-        partial.mkdir()
     return None, 0
 
 

@@ -17,7 +17,8 @@ def check_path(path: Path) -> Path:
     InputError
         When it, or the folder that it lies in, has a name that is not UTF-8.
     """
-    for text in (str(path), str(path.absolute()), os.path.realpath(path)):
+    for whole in (str, Path.absolute, os.path.realpath):
+        text = str(whole(path))
         try:
             text.encode("utf-8")
             os.fsencode(text)
