@@ -255,10 +255,10 @@ def refuse_existing(out: Path, marker: str, force: bool) -> None:
 
     ``force`` replaces an empty folder, or one of ours with its ``marker``: never somebody's recordings or thesis.
     """
-    if out.name in ("", ".."):
-        raise InputError(f"{out} is no name for a new folder; name one", "exists")
     if Path.cwd().is_relative_to(out.resolve()):
         raise InputError(f"{out} is the current folder or above it; name a new folder", "exists")
+    if out.name in ("", ".."):
+        raise InputError(f"{out} is no name for a new folder; name one", "exists")
     if not os.path.lexists(out):
         return
     if not force:
