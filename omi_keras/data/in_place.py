@@ -14,6 +14,7 @@ has no name for a moment; killed just then, it gets its name back when OUT is ma
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -156,11 +157,12 @@ def alone(out: Path, doing: str = "made") -> Iterator[Journal]:
 
 @contextmanager
 def _named(out: Path) -> Iterator[None]:
-    """Give an error of the system that names no file, such as a full disk, the output's name."""
+    """Give an error of the system the output's name: a full disk names no file, or the one that was copied from."""
     try:
         yield
     except OSError as error:
-        if error.filename is None or str(error.filename).endswith(".omi-keras.lock"):
+        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)) and out.name not in str(error.filename)
+        if full or error.filename is None or str(error.filename).endswith(".omi-keras.lock"):
             error.filename = str(out)
         raise
 
