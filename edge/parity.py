@@ -240,7 +240,7 @@ def _peak_memory_mb() -> "float | None":
     """Most memory that this process ever held: Python, NumPy, LiteRT, the model and the parity set."""
     try:
         # Linux counts into the other figure what the process that started this one held.
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return next(float(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
         pass
@@ -256,7 +256,7 @@ def _device() -> str:
     """What the system calls the board or the processor."""
     for path, key in (("/proc/device-tree/model", ""), ("/proc/cpuinfo", "model name")):
         try:
-            lines = Path(path).read_text(errors="replace").strip("\0\n").splitlines()
+            lines = Path(path).read_text(errors="replace", encoding="utf-8").strip("\0\n").splitlines()
         except OSError:
             continue
         named = [line.partition(":")[2].strip() if key else line for line in lines if line.startswith(key)]

@@ -16,8 +16,8 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, TextIO
 
 # Information and warnings of the two forms of C++ log lines, and lines that no log level reaches.
 _CHATTER = re.compile(
@@ -32,12 +32,17 @@ _CHATTER = re.compile(
 )
 _one_at_a_time = threading.RLock()
 _filter_wanted = _filtered = False
+_stream: Callable[[int, str], TextIO] | None = None
 
 
-def quiet_process() -> None:
-    """Make the process of a command quiet; for its very beginning, never for a process that is someone else's."""
-    global _filter_wanted
-    _no_closed_streams()
+def quiet_process(stream: Callable[[int, str], TextIO]) -> None:
+    """Make the process of a command quiet; for its very beginning, never for a process that is someone else's.
+
+    Its standard streams are open. ``stream`` makes a text stream of a file descriptor and an encoding, for Python's own
+    standard error.
+    """
+    global _filter_wanted, _stream
+    _stream = stream
     quiet_python()
     _filter_wanted = hasattr(os, "fork")
 
@@ -68,9 +73,8 @@ def filter_command() -> None:
     os.dup2(sink, 2)
     os.close(source)
     os.close(sink)
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        encoding, errors = sys.stderr.encoding, sys.stderr.errors
-        sys.stderr = open(real, "w", buffering=1, encoding=encoding, errors=errors)  # noqa: SIM115, PTH123
+    if isinstance(sys.stderr, io.TextIOWrapper) and _stream is not None:
+        sys.stderr = _stream(real, sys.stderr.encoding)
 
 
 @contextlib.contextmanager
@@ -137,12 +141,3 @@ def _write(text: bytes) -> None:
     with contextlib.suppress(OSError):  # the terminal is gone; go on reading, or the writers would wait
         while text:
             text = text[os.write(2, text) :]
-
-
-def _no_closed_streams() -> None:
-    """Open what is closed: files that are opened later would take the place, and would be written into."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)

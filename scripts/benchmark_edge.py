@@ -119,7 +119,7 @@ def measure(contender: str, network: str, threads: int, folder: Path, repetition
 def processor() -> dict[str, Any]:
     """Its name, and which instructions for vectors and 8-bit integers it has."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return {"name": "unknown", "features": []}
     facts = dict(line.split(":", 1) for line in lines if ":" in line)
@@ -133,7 +133,7 @@ def child(*arguments: object) -> str:
     if os.environ.get("PYTHONPATH"):
         environment["PYTHONPATH"] += os.pathsep + os.environ["PYTHONPATH"]
     command = [sys.executable, __file__, "--one", *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
         raise SystemExit(f"{arguments[0]}: {done.stderr.strip().splitlines()[-1]}")
     return done.stdout
@@ -185,7 +185,7 @@ def main() -> None:
         parser.error("name one bundle or more")
     networks: dict[str, dict[str, Path]] = {}
     for bundle in options.bundles:
-        manifest = json.loads((bundle / "manifest.json").read_text())
+        manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
         networks.setdefault(manifest["model"], {})[f"LiteRT {manifest['quantization']}"] = bundle.resolve()
     results, facts = [], processor()
     if not options.json:

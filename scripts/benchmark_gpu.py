@@ -81,7 +81,7 @@ def train_on_torch(dataset: Path, network: str, fold: int, epochs: int) -> float
 
 def table4_row(run: Path, folds: list[int]) -> dict[str, float]:
     """Mean and SD over folds of validation and test AUC and AP."""
-    metrics = [json.loads((run / f"fold-{fold:02d}" / "metrics.json").read_text()) for fold in folds]
+    metrics = [json.loads((run / f"fold-{fold:02d}" / "metrics.json").read_text(encoding="utf-8")) for fold in folds]
     row: dict[str, float] = {"folds": len(metrics)}
     for split in ("validation", "test"):
         for name in ("auc", "ap"):
@@ -102,7 +102,7 @@ def main() -> None:
     options.out.mkdir(parents=True)
     folds = list(range(10)) if options.folds == "all" else [int(fold) for fold in options.folds.split(",")]
     found: dict[str, Any] = {"epochs": options.epochs, "networks": {}}
-    found["simulated"] = json.loads((options.dataset / "dataset.json").read_text())["simulated"]
+    found["simulated"] = json.loads((options.dataset / "dataset.json").read_text(encoding="utf-8"))["simulated"]
     for network in options.networks:
         run, one = options.out / network, options.out / f"{network}-one-fold"
         seconds = {
@@ -112,7 +112,7 @@ def main() -> None:
         }
         ratio = seconds["one fold, PyTorch"] / seconds["one fold"]
         found["networks"][network] = {"seconds": seconds, "ratio": ratio, "table4": table4_row(run, folds)}
-        (options.out / "gpu.json").write_text(json.dumps(found, indent=2))
+        (options.out / "gpu.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
         print(f"{network}: {len(folds)} folds {seconds['folds']:.0f} s; one fold {ratio:.1f} times as fast as PyTorch")
 
 

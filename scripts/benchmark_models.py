@@ -127,7 +127,9 @@ def beside_pytorch(network: str, work: str, batch: int, rounds: int, repetitions
             command = [sys.executable, __file__, "--one", contender, network, work]
             command += ["--batch", str(batch), "--repetitions", str(repetitions)]
             environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}"}
-            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+            done = subprocess.run(
+                command, env=environment, stdout=subprocess.PIPE, text=True, check=True, encoding="utf-8"
+            )
             times[contender] += json.loads(done.stdout.splitlines()[-1])
     seconds = {contender: statistics.median(values) for contender, values in times.items()}
     ratios = {peer: seconds["ours"] / seconds[peer] for of, peer in RATIOS if of == work}

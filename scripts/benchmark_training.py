@@ -80,7 +80,7 @@ def main() -> None:
             if not options.json:
                 print(told(rows[-1]), flush=True)
         command = [sys.executable, __file__, "--epoch", network]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, encoding="utf-8")
         found = json.loads(done.stdout.splitlines()[-1])
         rows.append({"network": network, "work": "epoch", "batch": BATCH, "seconds": found})
         if not options.json:

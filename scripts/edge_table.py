@@ -42,7 +42,7 @@ def omi_keras(*arguments: object) -> None:
 def row(network: str, quantization: str, bundle: Path) -> str:
     if not bundle.is_dir():
         return f"| {network} | {quantization} | gate not passed | | | | | | |"
-    manifest: dict[str, Any] = json.loads((bundle / "manifest.json").read_text())
+    manifest: dict[str, Any] = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     seen = manifest["parity"]["validation_and_test"]
     size = (bundle / "model.tflite").stat().st_size / 1e6
     kept = ", ".join(manifest["float_layers"]) or "–"
@@ -69,7 +69,9 @@ def table(folder: Path, networks: list[str]) -> str:
             if not bundle.exists():
                 omi_keras("export-tflite", model, bundle, "--dataset", dataset, "--quantize", quantization)
             rows.append(row(network, quantization, bundle))
-    judged = json.loads((folder / f"bundle-{networks[0]}-float32" / "manifest.json").read_text())["parity"]
+    judged = json.loads((folder / f"bundle-{networks[0]}-float32" / "manifest.json").read_text(encoding="utf-8"))[
+        "parity"
+    ]
     head = (
         f"{judged['validation_and_test']['n']} simulated ECGs of the validation and test fold; "
         "against the trained model.\n\n"

@@ -108,7 +108,7 @@ def small_bundle(model_folder, easy_dataset, tmp_path_factory) -> Path:
         (folder / "private.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         (folder / "public.pem").write_bytes(public)
-        (folder / "limits.json").write_text('{"flips": 0}')
+        (folder / "limits.json").write_text('{"flips": 0}', encoding="utf-8")
         options = ("--quantize", "float32", "--samples", 400, "--limits", folder / "limits.json")
         options += ("--sign", folder / "private.pem")
         result = run_cli("export-tflite", model_folder, folder / "bundle", "--dataset", easy_dataset, *options)

@@ -8,7 +8,7 @@ from omi_keras.recordings.errors import InputError
 
 def do(job, **callbacks):
     """Leave a mark for each attempt."""
-    with (job.dataset / f"{job.run.name}-{job.fold}").open("a") as file:
+    with (job.dataset / f"{job.run.name}-{job.fold}").open("a", encoding="utf-8") as file:
         file.write(f"{os.getpid()}\n")
     attempts = len(marks(job))
     if (job.run.name == "dies-once" and attempts == 1) or job.run.name == "dies":
@@ -22,9 +22,9 @@ def do(job, **callbacks):
         folder.mkdir(parents=True)
         for epoch in (1, 2):
             rows = "".join(f"{n},{n / 10}\n" for n in range(1, epoch + 1))
-            (folder / "history.csv").write_text("epoch,loss\n" + rows)
+            (folder / "history.csv").write_text("epoch,loss\n" + rows, encoding="utf-8")
             time.sleep(1.2)
 
 
 def marks(job):
-    return (job.dataset / f"{job.run.name}-{job.fold}").read_text().splitlines()
+    return (job.dataset / f"{job.run.name}-{job.fold}").read_text(encoding="utf-8").splitlines()

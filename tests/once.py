@@ -14,7 +14,7 @@ def once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
     if base.name.startswith("popen-"):
         base = base.parent
     folder, done = base / f"once-{name}", base / f"once-{name}.done"
-    with (base / f"once-{name}.lock").open("w") as lock:
+    with (base / f"once-{name}.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
             folder.mkdir()

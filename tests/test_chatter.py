@@ -129,7 +129,7 @@ def test_commands_work_with_standard_error_closed(tmp_path):
         preexec_fn=lambda: os.close(2),
     )  # fmt: skip
     assert done.returncode == 0
-    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
 def test_bundles_are_judged_in_silence(int8_bundle, ecg_file):

@@ -9,7 +9,7 @@ import click
 from omi_keras import __version__
 from omi_keras.chatter import quiet_process
 from omi_keras.cli import data, device, evidence, learn, train
-from omi_keras.cli.terminal import Commands, accept_any_terminal
+from omi_keras.cli.terminal import Commands, unbreakable
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,9 +32,9 @@ def main() -> None:
     Without recordings of your own, start with: omi-keras simulate dataset/
     """
     if main.own_process:
-        quiet_process()
-    accept_any_terminal()
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        quiet_process(unbreakable)
+    # Empty means none, and Keras would then look into a file of the user's home.
+    os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
 
 
 for command in (

@@ -81,6 +81,9 @@ def saliency(
     from omi_keras.data.artifacts import refuse_existing
 
     refuse_existing(out, "saliency.json", force)
+    from omi_keras.models.backend import check_backend
+
+    check_backend()
     from omi_keras.data.dataset import load_dataset
 
     data = load_dataset(dataset)

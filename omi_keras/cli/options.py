@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 
-FOLDER = click.Path(path_type=Path)
+from omi_keras.recordings.paths import check_path
+
+
+class NamedPath(click.Path):
+    """A path whose name can be written into results; any other is refused before work begins."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return check_path(Path(os.fsdecode(super().convert(value, param, ctx))))
+
+
+FOLDER = NamedPath(path_type=Path)
 out_argument = click.argument("out", type=FOLDER)
 force_option = click.option("--force", is_flag=True, help="Replace the output if it exists.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from io import TextIOWrapper
+from io import BufferedWriter, FileIO, TextIOWrapper
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -18,6 +22,7 @@ import click
 from omi_keras.recordings.errors import InputError
 
 BAD_INPUT, CHECK_FAILED, INTERRUPTED = 2, 1, 130
+READER_LEFT = 13  # SIGPIPE, which Windows does not know
 # Which extra brings a missing package; what is not here comes with train.
 EXTRAS = {
     "wfdb": "formats",
@@ -27,6 +32,8 @@ EXTRAS = {
     "distributed": "distributed",
     "torch": "torch",
     "cryptography": "sign",
+    "jax": "jax",
+    "jaxlib": "jax",
 }
 
 
@@ -34,7 +41,7 @@ Item = TypeVar("Item")
 
 
 class Commands(click.Group):
-    """Turns what a user can mend into one sentence and exit code 2.
+    """Turns what a user can mend into one sentence and exit code 2, and ends well whatever happens to the terminal.
 
     Attributes
     ----------
@@ -47,6 +54,23 @@ class Commands(click.Group):
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         self.own_process = True
         return super().__call__(*arguments, **options)
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        mend_streams()
+        with CtrlC():
+            try:
+                return super().main(*arguments, **options)
+            except OutputLost as lost:
+                # A reader that has seen enough is no failure of the work, which is done.
+                if lost.error.errno == errno.EPIPE:
+                    raise SystemExit(128 + READER_LEFT) from None
+                fail(f"standard output: {lost.error.strerror}", BAD_INPUT)
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **options)
+        except KeyboardInterrupt:
+            fail("interrupted", INTERRUPTED)
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -67,20 +91,84 @@ class Commands(click.Group):
         except BrokenPipeError:
             raise
         except OSError as error:
-            fail(f"{error.filename or 'file system'}: {error.strerror or error}", BAD_INPUT)
+            fail(f"{printable(error.filename or 'file system')}: {error.strerror or error}", BAD_INPUT)
 
 
 def fail(sentence: str, code: int) -> NoReturn:
-    """Say what is wrong and leave."""
+    """Say what is wrong and leave; with ``INTERRUPTED``, the code is that of the signal being handled."""
+    error = sys.exc_info()[1]
+    if code == INTERRUPTED and isinstance(error, Stopped):
+        code = error.code
     click.echo(f"omi-keras: {sentence}", err=True)
     raise SystemExit(code)
 
 
-def accept_any_terminal() -> None:
-    """Let a terminal or pipe that has no Greek letters show question marks instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
+def printable(name: Any) -> str:
+    """A file's name as a terminal can show it."""
+    return "".join(c if c.isprintable() else "?" for c in os.fsdecode(name))
+
+
+class OutputLost(Exception):
+    """Standard output cannot be written to."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class _Stream(FileIO):
+    """Standard output or error as it is in a pipe, on a full disk, or after the terminal has gone.
+
+    What the reader of a pipe is slow to take is waited for, whether or not the pipe blocks. Messages on standard error
+    that nobody can read are dropped, as the work is worth more than they are; a result on standard output is not.
+    """
+
+    def write(self, content: Any) -> int:
+        try:
+            while (written := super().write(content)) is None:  # a full pipe that does not block
+                select.select([], [self], [])
+        except OSError as error:
+            # What Python or C++ still holds back goes nowhere, instead of failing again at the end.
+            _open_nowhere(self.fileno())
+            if self.fileno() == 1:
+                raise OutputLost(error) from None
+            return len(content)
+        return written
+
+
+def mend_streams() -> None:
+    """Let a process begin with its standard streams closed, a terminal without Greek letters, or a pipe that breaks.
+
+    A closed one would otherwise be the number of the next file that is opened, and C++ writes to that number.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            _open_nowhere(number)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            stream = Path(os.devnull).open("w" if number else "r", encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, stream)
+        elif number and isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+            if os.name != "nt" and stream is getattr(sys, f"__{name}__") and stream.fileno() == number:
+                stream.flush()
+                setattr(sys, name, unbreakable(number, stream.encoding, stream.line_buffering or number == 2))
+
+
+def unbreakable(number: int, encoding: str = "utf-8", lines: bool = True) -> TextIOWrapper:
+    """A text stream on a file descriptor that may be a pipe whose reader leaves, or a full disk."""
+    raw = _Stream(number, "wb", closefd=False)
+    return TextIOWrapper(BufferedWriter(raw), encoding, "replace", line_buffering=lines)
+
+
+def _open_nowhere(number: int) -> None:
+    opened = os.open(os.devnull, os.O_RDWR)
+    if opened != number:
+        os.dup2(opened, number)
+        os.close(opened)
 
 
 def live() -> bool:
@@ -125,30 +213,44 @@ def result(content: Any, as_json: bool, text: str) -> None:
     click.echo(text)
 
 
-class CtrlC:
-    """Hears Ctrl-C even where Python loses it: an exception raised inside a finaliser is reported and forgotten.
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, or the SIGTERM of a scheduler, which means the same."""
 
-    Long work calls :meth:`check` as it goes on.
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = 128 + number
+
+
+class CtrlC:
+    """Hears Ctrl-C and SIGTERM even where Python loses them: an exception inside a finaliser is reported and forgotten.
+
+    Long work calls :meth:`check` as it goes on. What is ignored, as ``nohup`` and shells do for work in the background,
+    stays ignored.
     """
 
     def __init__(self) -> None:
-        self.pressed = False
+        self.pressed: int | None = None
+        self.before: dict[int, Any] = {}
 
     def __enter__(self) -> CtrlC:
-        self.before = signal.signal(signal.SIGINT, self._press)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self.before[number] = signal.signal(number, self._press)
         return self
 
     def __exit__(self, *error: object) -> None:
-        signal.signal(signal.SIGINT, self.before)
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if it was pressed."""
-        if self.pressed:
-            raise KeyboardInterrupt
+        if self.pressed is not None:
+            raise Stopped(self.pressed)
 
-    def _press(self, *where: object) -> None:
-        self.pressed = True
-        raise KeyboardInterrupt
+    def _press(self, number: int, frame: object) -> None:
+        self.pressed = number
+        raise Stopped(number)
 
 
 @contextmanager

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+import secrets
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from omi_keras.data.exclusive import undisturbed
+from omi_keras.data.in_place import KINDS, new_folder, put_in_place, refuse_existing, remove
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count, is_number, parse_json
+
+__all__ = [
+    "KINDS",
+    "FieldKind",
+    "is_half_written",
+    "new_folder",
+    "plain",
+    "put_in_place",
+    "read_json",
+    "refuse_existing",
+    "remove",
+    "remove_half_written",
+    "sha256",
+    "versions",
+    "write_bytes",
+    "write_json",
+]
 
 PACKAGES = (
     "omi-keras",
@@ -31,94 +48,34 @@ PACKAGES = (
 
 # What a value in a JSON file must be: of a type (float: any finite number), or what a function says yes to.
 FieldKind = type | Callable[[Any], bool]
-KINDS = ("dataset", "run", "report", "model", "bundle", "records", "saliency")
-
-
-@contextmanager
-def new_folder(out: Path, marker: str, *, force: bool = False) -> Iterator[Path]:
-    """Give a temporary folder beside ``out`` that becomes ``out`` when the block ends without an error.
-
-    Parameters
-    ----------
-    marker
-        Name of the JSON file that every folder of this kind has: ``force`` replaces only a folder with one.
-
-    Raises
-    ------
-    InputError
-        As :func:`refuse_existing`.
-    """
-    refuse_existing(out, marker, force)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
-    try:
-        yield partial
-        put_in_place(partial, out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def put_in_place(partial: Path, out: Path) -> None:
-    """Give a finished folder its name; what had the name goes only when that has succeeded."""
-    partial.chmod(0o755)
-    if not os.path.lexists(out):
-        partial.rename(out)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
-    out.rename(old / out.name)
-    partial.rename(out)
-    remove(old)
-
-
-def refuse_existing(out: Path, marker: str, force: bool) -> None:
-    """Raise InputError when ``out`` exists and may not be replaced.
-
-    ``force`` replaces an empty folder, or one of ours with its ``marker``: never somebody's recordings or thesis.
-    """
-    if Path.cwd().is_relative_to(out.resolve()):
-        raise InputError(f"{out} is the current folder or above it; name a new folder", "exists")
-    if not os.path.lexists(out):
-        return
-    if not force:
-        raise InputError(f"{out} exists already; choose another name or add --force to replace it", "exists")
-    if out.is_dir() and not any(out.iterdir()):
-        return
-    try:
-        ours = json.loads((out / marker).read_text(encoding="utf-8"))["kind"] in KINDS
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        ours = False
-    if not ours:
-        raise InputError(
-            f"{out} has no {marker} of omi-keras, so --force will not replace it; choose another name", "exists"
-        )
-
-
-def remove(path: Path) -> None:
-    """Remove a file or folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        path.unlink()
+_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{16}\.part")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that it is never seen half-written."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """Write a file so that it is never seen half-written; who may read it is what the user's umask says."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with partial.open("xb") as file:
             file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.replace(path)
+    except BaseException as error:
+        with undisturbed():
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk names nothing
         raise
 
 
 def remove_half_written(folder: Path) -> None:
     """Remove what a process that was killed in :func:`write_bytes` left; no other may be writing there."""
-    for path in folder.glob(".*.*"):
-        path.unlink()
+    for path in folder.glob(".*.part"):
+        if is_half_written(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink()
+
+
+def is_half_written(name: str) -> bool:
+    """Whether a file's name is one that only :func:`write_bytes` gives."""
+    return bool(_HALF_WRITTEN.fullmatch(name))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

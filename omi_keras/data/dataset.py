@@ -9,8 +9,11 @@ dataset/
 
 from __future__ import annotations
 
-import csv
+import hashlib
+import json
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,11 +33,14 @@ if TYPE_CHECKING:
     from omi_keras.beats.median_beats import MedianBeat
 
 FORMAT_VERSION = 1
+MARKER = "dataset.json"
 BEAT_SHAPE = (12, 600)
 COLUMNS = ("ecg_id", "patient_id", "omi", "site", "age", "sex", "source", "simulated")
 BEAT_COLUMNS = ("heart_rate", "beats_found", "beats_kept", "flags")
 FILES = ("beats.npy", "ecgs.csv", "rejected.csv")
 REJECTED_COLUMNS = ("record", "reason", "message")
+QUOTE = '"'
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
 # Reading 30 GB to check a sum would take longer than the work that follows.
 CHECK_UP_TO_BYTES = 1 << 30
 
@@ -82,7 +88,7 @@ def load_dataset(path: Path) -> Dataset:
     InputError
         When a file is missing, altered, of another shape, or of a newer format version.
     """
-    info = read_json(path / "dataset.json", "a dataset", FORMAT_VERSION, {"simulated": bool, "sha256": dict})
+    info = read_json(path / MARKER, "a dataset", FORMAT_VERSION, {"simulated": bool, "sha256": dict})
     for name in FILES:
         file = path / name
         if not file.is_file():
@@ -109,6 +115,28 @@ def load_dataset(path: Path) -> Dataset:
     return Dataset(path, beats, ecgs, info)
 
 
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (OSError, ValueError) as error:  # ValueError: also what pandas' parser raises
+        raise InputError(f"{path} is not a readable CSV file: {error}", "unreadable") from None
+
+
+def csv_line(cells: Iterable[str]) -> str:
+    """One row of a CSV file. The csv module may leave a bare carriage return unquoted, which reads as an end."""
+    quoted = (f'"{cell.replace(QUOTE, QUOTE * 2)}"' if _NEEDS_QUOTES.search(cell) else cell for cell in cells)
+    return ",".join(quoted) + "\n"
+
+
+def _cells(cells: Iterable[str]) -> bytes:
+    return json.dumps(list(cells)).encode()
+
+
+def _shortest(number: float) -> str:
+    """Six digits, or as many as it takes to read the same number back."""
+    return f"{number:g}" if float(f"{number:g}") == number else repr(number)
+
+
 class DatasetWriter:
     """Append ECGs to a dataset folder with constant memory.
 
@@ -131,6 +159,7 @@ class DatasetWriter:
         self._patients: set[str] = set()
         self._omi = {0: 0, 1: 0, None: 0}
         self._simulated = False
+        self._written = hashlib.sha256()
         if sizes is None:
             for name in FILES:
                 (folder / name).write_bytes(b"")
@@ -140,23 +169,21 @@ class DatasetWriter:
         self._beats.seek(0, os.SEEK_END)
         self._ecgs = (folder / "ecgs.csv").open("a", newline="", encoding="utf-8")
         self._rejected = (folder / "rejected.csv").open("a", newline="", encoding="utf-8")
-        self._row = csv.DictWriter(self._ecgs, self.columns, lineterminator="\n", restval="", extrasaction="raise")
-        self._rejection = csv.writer(self._rejected, lineterminator="\n")
         if sizes is None:
-            self._row.writeheader()
-            self._rejection.writerow(REJECTED_COLUMNS)
+            self._ecgs.write(csv_line(self.columns))
+            self._rejected.write(csv_line(REJECTED_COLUMNS))
             self._write_header()
 
     def _take_up(self, sizes: dict[str, int]) -> None:
         """Cut the files back to ``sizes`` and count what they hold."""
         for name in FILES:
             os.truncate(self.folder / name, sizes[name])
-        with (self.folder / "ecgs.csv").open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                omi = int(row["omi"]) if row["omi"] else None
-                self._note(row["patient_id"], omi, row["simulated"] == "true")
-        with (self.folder / "rejected.csv").open(newline="", encoding="utf-8") as file:
-            self.rejections = sum(1 for _ in csv.reader(file)) - 1
+        table = _read_table(self.folder / "ecgs.csv")
+        for row in table.to_dict("records"):
+            omi = int(row["omi"]) if row["omi"] else None
+            self._note(row["patient_id"], omi, row["simulated"] == "true")
+            self._written.update(_cells(row.values()))
+        self.rejections = len(_read_table(self.folder / "rejected.csv"))
 
     def sync(self) -> dict[str, int]:
         """Make what was added so far survive a power cut; return the sizes of the files in bytes."""
@@ -180,9 +207,14 @@ class DatasetWriter:
         text = {
             "omi": "" if omi is None else omi,
             "simulated": str(simulated).lower(),
-            "age": "" if age is None else f"{age:g}",
+            "age": "" if age is None else _shortest(float(age)),
         }
-        self._row.writerow(row | text | facts)
+        content = row | text | facts
+        if unknown := content.keys() - set(self.columns):
+            raise ValueError(f"no column of this dataset: {', '.join(sorted(unknown))}")
+        cells = [str(content.get(column, "")) for column in self.columns]
+        self._ecgs.write(csv_line(cells))
+        self._written.update(_cells(cells))
         self._note(row["patient_id"], omi, simulated)
 
     def _note(self, patient_id: str, omi: int | None, simulated: bool) -> None:
@@ -193,7 +225,7 @@ class DatasetWriter:
 
     def reject(self, record: str, error: InputError) -> None:
         """Note one recording that was refused."""
-        self._rejection.writerow((record, error.reason, str(error)))
+        self._rejected.write(csv_line((record, error.reason, str(error))))
         self.rejections += 1
 
     def finish(self, **provenance: Any) -> dict[str, Any]:
@@ -219,8 +251,30 @@ class DatasetWriter:
             "versions": versions(),
             "sha256": {name: sha256(self.folder / name) for name in FILES},
         }
-        write_json(self.folder / "dataset.json", info)
+        write_json(self.folder / MARKER, info)
+        if self.count:  # what is empty is refused as such
+            self._read_back()
         return info
+
+    def _read_back(self) -> None:
+        """What was written is what will be read; the files are closed again, as an open one cannot move everywhere."""
+        try:
+            dataset = load_dataset(self.folder)
+            table = _read_table(self.folder / "ecgs.csv")
+            rejected = _read_table(self.folder / "rejected.csv")
+        except InputError as error:
+            raise InputError(f"what was written does not read back: {error}", "not_read_back") from None
+        if len(dataset.beats):
+            dataset.beats._mmap.close()  # type: ignore[attr-defined]
+        found = hashlib.sha256()
+        for row in table.itertuples(index=False, name=None):
+            found.update(_cells(row))
+        same = tuple(table.columns) == self.columns and found.digest() == self._written.digest()
+        if not same or len(rejected) != self.rejections:
+            raise InputError(
+                f"{self.folder / 'ecgs.csv'} does not read back as it was written: is the disk or memory faulty?",
+                "not_read_back",
+            )
 
     def close(self) -> None:
         """Close the open files."""

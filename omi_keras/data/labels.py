@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import unicodedata
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from omi_keras.recordings.formats.recording import MAX_AGE
 UNKNOWN = {"", "nan", "na", "n/a", "none", "null", "unknown", "?", "-"}
 SEXES = {"f": "female", "female": "female", "w": "female", "m": "male", "male": "male"}
 MOST_ERRORS = 5
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # Columns of ecgs.csv that are computed.
 RESERVED = ("ecg_id", "omi", "heart_rate", "beats_found", "beats_kept", "flags")
 
@@ -46,7 +49,10 @@ def read_labels(path: Path, label_column: str = "omi") -> pd.DataFrame:
         One sentence that names the file, the rows and what was expected.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        content = path.read_bytes()
+        if b"\0" in content:
+            raise InputError(f"{path} holds zero bytes, which no text does; save it as CSV in UTF-8", "bad_labels")
+        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"labels file {path} not found", "not_found") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -66,6 +72,7 @@ def read_labels(path: Path, label_column: str = "omi") -> pd.DataFrame:
 
 def _check_rows(path: Path, table: pd.DataFrame, label_column: str) -> pd.DataFrame:
     errors: list[str] = []
+    read = {"age", "sex", label_column}
 
     def refuse(bad: pd.Series, problem: str, value: pd.Series | None = None, word: str = ", got") -> None:
         for row in table.index[bad]:
@@ -73,7 +80,8 @@ def _check_rows(path: Path, table: pd.DataFrame, label_column: str) -> pd.DataFr
             place = f"row {int(row) + 2} ({str(table.at[row, 'record']) or 'no name'})"
             errors.append(f"{place}: {problem}" + ("" if value is None else f"{word} {value[row]}"))
 
-    text = table.apply(lambda column: column.map(_stripped))
+    # What is carried along is kept as it is written, but for the blanks around it.
+    text = table.apply(lambda column: column.map(_stripped) if column.name in read else column.str.strip())
     text["record"] = table["record"].map(strip_ends)
     text["patient_id"] = table["patient_id"].map(one_form)
     label, age = text[label_column], text.get("age", pd.Series("", index=text.index))
@@ -81,6 +89,11 @@ def _check_rows(path: Path, table: pd.DataFrame, label_column: str) -> pd.DataFr
         text.get("sex", pd.Series("", index=text.index)),
         text.get("site", pd.Series("", index=text.index)).map(one_form),
     )
+    for name in ("record", "patient_id", "site"):
+        if name in table.columns:
+            # They name people, files and rows of tables further on.
+            as_written = table[name].str.strip()
+            refuse(as_written.str.contains(_CONTROL), f"{name} holds a line end or another control character")
     refuse(text["record"] == "", "record is empty")
     ecg_id = text["record"].map(_ecg_id)
     first = {name: int(row) + 2 for row, name in reversed(list(ecg_id.items()))}
@@ -106,6 +119,12 @@ def _check_rows(path: Path, table: pd.DataFrame, label_column: str) -> pd.DataFr
         )
     # Columns of the file that are named like ours are carried along under another name.
     ours = [name for name in RESERVED if name in text.columns and name != label_column]
+    for name in ours:
+        if f"label_{name}" in text.columns:
+            raise InputError(
+                f"{path}: columns {name} and label_{name} would both be carried as label_{name}; rename one",
+                "bad_labels",
+            )
     text = text.rename(columns={name: f"label_{name}" for name in ours})
     notes = suspicions(text["patient_id"].tolist(), site.tolist())
     old = years > MAX_AGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from itertools import tee
@@ -11,17 +12,24 @@ from typing import Any
 import pandas as pd
 
 from omi_keras.beats.median_beats import median_beat
-from omi_keras.data.artifacts import new_folder, put_in_place, read_json, refuse_existing, remove, sha256, write_json
-from omi_keras.data.dataset import BEAT_COLUMNS, COLUMNS, DatasetWriter
+from omi_keras.data.artifacts import is_half_written, read_json, sha256, versions, write_json
+from omi_keras.data.dataset import BEAT_COLUMNS, COLUMNS, FILES, MARKER, DatasetWriter
+from omi_keras.data.exclusive import undisturbed
+from omi_keras.data.in_place import alone, new_folder, put_or_keep, refuse_existing, remove
 from omi_keras.data.labels import read_labels
 from omi_keras.data.read_beats import check_places, read_beat
 from omi_keras.data.workers import delayed, workers
 from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.numbers import is_count
 from omi_keras.simulate.cohort import SimulatedECG
 from omi_keras.simulate.truth import TRUE_BEATS, TRUTH_COLUMNS, TrueBeats, truth_row
 
 Tick = Callable[[int, int, int], None]  # done, total, rejected
 PROGRESS = "progress.json"
+# Beside labels and recordings, what decides the numbers of a beat.
+DECIDE = ("omi-keras", "numpy", "scipy")
+# Settings as the user knows them.
+DECIDES = {"labels_sha256": "other labels", "label_column": "another --label-column", "records": "another RECORDS_DIR"}
 # The most work that an interruption loses.
 NOTE_SECONDS = 2.0
 
@@ -57,66 +65,127 @@ def prepare_records(
     for note in table.attrs["notes"]:
         tell(f"{labels}: {note}")
     check_places(table["record"], labels, records)
-    own = {*COLUMNS, *BEAT_COLUMNS, "record"}
-    carried = tuple(column for column in table.columns if column not in own)
-    settings = {"labels_sha256": sha256(labels), "label_column": label_column}
-    partial = out.parent / f".{out.name}.partial"
-    sizes, done = _begin(partial, out, settings, len(table), resume, force)
-    columns = [str(column) for column in table.columns]
-    rows = (dict(zip(columns, values, strict=True)) for values in table.iloc[done:].itertuples(index=False))
-    first: InputError | None = None
-    try:
-        with DatasetWriter(partial, carried, sizes) as writer, workers(jobs, scheduler) as parallel:
-            ahead, behind = tee(rows)
-            beats = parallel(delayed(read_beat)(records.absolute(), row["record"]) for row in ahead)
-            noted = time.monotonic()
-            for row, result in zip(behind, beats, strict=True):
-                if isinstance(result, InputError):
-                    writer.reject(row["record"], result)
-                    first = first or result
-                else:
-                    beat, source = result
-                    writer.add(beat, _facts(row, source) | {column: row[column] for column in carried})
-                done += 1
-                if time.monotonic() - noted > NOTE_SECONDS:
-                    _note_progress(partial, settings, done, writer)
-                    noted = time.monotonic()
-                tick(done, len(table), writer.rejections)
-            if writer.count == 0:
-                why = f"; the first was refused because {first}" if first else ""
-                raise InputError(f"none of the {len(table)} recordings of {labels} was accepted{why}", "empty")
-            info = writer.finish(
-                label_column=label_column,
-                seed=None,
-                inputs={"labels": labels.name, "sha256": settings["labels_sha256"]},
-            )
-    except InputError:
-        remove(partial)
-        raise
-    (partial / PROGRESS).unlink(missing_ok=True)
-    put_in_place(partial, out)
+    settings = {
+        "labels_sha256": sha256(labels),
+        "label_column": label_column,
+        "records": os.path.realpath(records),
+        **{f"{package} version": versions().get(package, "") for package in DECIDE},
+    }
+    if not resume:
+        refuse_existing(out, MARKER, force)
+    with alone(out, "prepared") as journal:
+        refuse_existing(out, MARKER, force)
+        partial = out.with_name(f".{out.name}.partial")
+        sizes, done = _begin(partial, out, settings, len(table), resume, force)
+        try:
+            if sizes is None:
+                with undisturbed():
+                    remove(partial)
+                    partial.mkdir()
+            info = _write(partial, table.iloc[done:], records, labels, settings, sizes, done, jobs, scheduler, tick)
+            with undisturbed():
+                (partial / PROGRESS).unlink(missing_ok=True)
+                put_or_keep(partial, out, MARKER if force else None, journal)
+        except BaseException as error:
+            # What was done is kept when it can be resumed.
+            useless = isinstance(error, InputError) and error.reason in ("empty", "not_read_back")
+            if useless or not (partial / PROGRESS).is_file():
+                with undisturbed():
+                    remove(partial)
+            raise
     return info
+
+
+def _write(
+    partial: Path,
+    table: pd.DataFrame,
+    records: Path,
+    labels: Path,
+    settings: dict[str, str],
+    sizes: dict[str, int] | None,
+    done: int,
+    jobs: int,
+    scheduler: str,
+    tick: Tick,
+) -> dict[str, Any]:
+    """Add the rows of ``table`` to the dataset in the making, complete it and read it back."""
+    columns = [str(column) for column in table.columns]
+    own = {*COLUMNS, *BEAT_COLUMNS, "record"}
+    carried = tuple(column for column in columns if column not in own)
+    total = done + len(table)
+    rows = (dict(zip(columns, values, strict=True)) for values in table.itertuples(index=False))
+    first: InputError | None = None
+    with DatasetWriter(partial, carried, sizes) as writer, workers(jobs, scheduler) as parallel:
+        if writer.count + writer.rejections != done:
+            raise InputError(f"{partial / PROGRESS} was altered; start anew with --force", "altered")
+        ahead, behind = tee(rows)
+        beats = parallel(delayed(read_beat)(records.absolute(), row["record"]) for row in ahead)
+        noted = time.monotonic()
+        for row, result in zip(behind, beats, strict=True):
+            if isinstance(result, InputError):
+                writer.reject(row["record"], result)
+                first = first or result
+            else:
+                beat, source = result
+                writer.add(beat, _facts(row, source) | {column: row[column] for column in carried})
+            done += 1
+            if time.monotonic() - noted > NOTE_SECONDS:
+                _note_progress(partial, settings, done, writer)
+                noted = time.monotonic()
+            tick(done, total, writer.rejections)
+        if writer.count == 0:
+            why = f"; the first was refused because {first}" if first else ""
+            raise InputError(f"none of the {total} recordings of {labels} was accepted{why}", "empty")
+        return writer.finish(
+            label_column=settings["label_column"],
+            seed=None,
+            inputs={"labels": labels.name, "sha256": settings["labels_sha256"]},
+        )
 
 
 def _begin(
     partial: Path, out: Path, settings: dict[str, str], total: int, resume: bool, force: bool
 ) -> tuple[dict[str, int] | None, int]:
-    """Make the hidden folder, or take up what an interruption left: sizes of its files, records done."""
-    if resume and (partial / PROGRESS).is_file():
-        found = read_json(partial / PROGRESS, "a dataset in the making", 1, {"done": int, "sizes": dict})
-        if {name: found.get(name) for name in settings} != settings:
-            raise InputError(f"{out} was begun with other labels or another column; start anew with --force", "begun")
-        return found["sizes"], found["done"]
-    refuse_existing(out, "dataset.json", force)
-    if (partial / PROGRESS).is_file() and not force:
-        done = read_json(partial / PROGRESS, "a dataset in the making", 1, {"done": int})["done"]
+    """What an interruption left and may be taken up: sizes of its files (None: begin anew), records done."""
+    _refuse_foreign(partial)
+    interrupted = (partial / PROGRESS).is_file()
+    if interrupted and resume:
+        found = read_json(partial / PROGRESS, "a dataset in the making", 1, {"done": is_count, "sizes": dict})
+        for name, value in settings.items():
+            if found.get(name) != value:
+                other = DECIDES.get(name, f"another {name}")
+                raise InputError(
+                    f"{out} was begun with {other}; resume as it was begun, or start anew with --force", "begun"
+                )
+        return _checked_sizes(partial, found["sizes"]), found["done"]
+    if interrupted and not force:
+        done = read_json(partial / PROGRESS, "a dataset in the making", 1, {"done": is_count})["done"]
         raise InputError(
             f"{out} was interrupted after {done} of {total} recordings; go on with --resume or start anew with --force",
             "begun",
         )
-    remove(partial)
-    partial.mkdir(parents=True)
     return None, 0
+
+
+def _refuse_foreign(partial: Path) -> None:
+    """The hidden folder's name is ours by its content only."""
+    if not os.path.lexists(partial):
+        return
+    names = (
+        {path.name for path in partial.iterdir()} if partial.is_dir() and not partial.is_symlink() else {"no folder"}
+    )
+    ours = {*FILES, PROGRESS, MARKER, TRUE_BEATS}
+    if any(name not in ours and not is_half_written(name) for name in names):
+        raise InputError(f"{partial} holds what omi-keras did not make; move it away", "exists")
+
+
+def _checked_sizes(partial: Path, sizes: dict[str, Any]) -> dict[str, int]:
+    """What was noted was on the disk by then."""
+    for name in FILES:
+        size, file = sizes.get(name), partial / name
+        if type(size) is not int or size < 0 or not file.is_file() or file.stat().st_size < size:
+            raise InputError(f"{file} lost what was written before; start anew with --force", "altered")
+    return sizes
 
 
 def _note_progress(partial: Path, settings: dict[str, str], done: int, writer: DatasetWriter) -> None:
@@ -139,7 +208,7 @@ def prepare_cohort(
     ``true_beats`` adds ``true_beats.npy``, what a perfect averager would find, with the rows of ``beats.npy``.
     """
     with (
-        new_folder(out, "dataset.json", force=force) as folder,
+        new_folder(out, MARKER, force=force) as folder,
         DatasetWriter(folder, TRUTH_COLUMNS) as writer,
         TrueBeats(folder, true_beats) as truth,
     ):

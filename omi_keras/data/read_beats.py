@@ -10,6 +10,7 @@ from pathlib import Path
 
 from omi_keras.beats.median_beats import MedianBeat, median_beat
 from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.paths import check_path
 from omi_keras.recordings.readers import SUFFIXES, find_record, read_record
 
 MOST_ERRORS = 5
@@ -85,6 +86,10 @@ def locate(records: Path, record: str) -> Path:
     InputError
         When it is not there, or not below the data folder: then nothing is said about it.
     """
+    try:
+        os.fsencode(record)
+    except UnicodeEncodeError:
+        check_path(records / record)
     path, inside = records / record, _real(records)
     if Path(record).is_absolute() or not _real(path).startswith(inside):
         raise InputError(f"{record}: record must stay below the data folder {records}", "outside")

@@ -87,7 +87,7 @@ def train_fold(cohort: Cohort, job: Job, protocol: Protocol, callbacks: dict[str
 def _alone(partial: Path, job: Job) -> Iterator[None]:
     """Keep other processes from training the same fold. The system frees the lock of a process that dies."""
     lock = partial / "lock"
-    with lock.open("w") as file:
+    with lock.open("w", encoding="utf-8") as file:
         try:
             import fcntl
 

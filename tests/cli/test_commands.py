@@ -39,7 +39,7 @@ def test_every_command_is_there_and_teaches():
 
 
 def test_the_run_folder(trained_run, easy_dataset):
-    config = json.loads((trained_run / "config.json").read_text())
+    config = json.loads((trained_run / "config.json").read_text(encoding="utf-8"))
     assert (config["model"], config["seed"], config["balance"], config["simulated"]) == (
         "ecg-smart-net", 0, "batch", True,
     )  # fmt: skip
@@ -53,7 +53,7 @@ def test_the_run_folder(trained_run, easy_dataset):
     }  # fmt: skip
     history = pd.read_csv(fold / "history.csv")
     assert list(history.columns) == ["epoch", "loss", "val_loss", "val_auc", "val_ap", "val_score", "learning_rate"]
-    metrics = json.loads((fold / "metrics.json").read_text())
+    metrics = json.loads((fold / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["best_epoch"] == history.loc[history["val_score"].idxmax(), "epoch"]
     predictions = pd.read_csv(fold / "predictions.csv")
     assert list(predictions.columns) == ["ecg_id", "split", "omi", "probability"]
@@ -66,7 +66,7 @@ def test_the_run_folder(trained_run, easy_dataset):
 def test_metrics_are_those_of_the_predictions(trained_run):
     from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-    metrics = json.loads((trained_run / "fold-00" / "metrics.json").read_text())
+    metrics = json.loads((trained_run / "fold-00" / "metrics.json").read_text(encoding="utf-8"))
     predictions = pd.read_csv(trained_run / "fold-00" / "predictions.csv")
     for split in ("validation", "test"):
         part = predictions[predictions["split"] == split]
@@ -87,7 +87,7 @@ def test_evaluate(trained_run, tmp_path):
     assert result.exit_code == 0
     assert "SIMULATED" in result.stdout
     table4 = pd.read_csv(tmp_path / "report" / "table4.csv")
-    metrics = json.loads((trained_run / "fold-00" / "metrics.json").read_text())
+    metrics = json.loads((trained_run / "fold-00" / "metrics.json").read_text(encoding="utf-8"))
     assert table4.loc[0, "test_auc_mean"] == pytest.approx(metrics["test"]["auc"])
     assert table4.loc[0, "folds"] == 1
     assert bool(table4.loc[0, "simulated"])
@@ -111,14 +111,14 @@ def test_select_by_test_and_by_validation(trained_run, tmp_path):
     shutil.copytree(trained_run, run)
     shutil.copytree(run / "fold-00", run / "fold-01")
     path = run / "fold-01" / "metrics.json"
-    metrics = json.loads(path.read_text())
+    metrics = json.loads(path.read_text(encoding="utf-8"))
     metrics["test"]["score"] += 1
     metrics["validation"]["score"] -= 1
-    path.write_text(json.dumps(metrics))
+    path.write_text(json.dumps(metrics), encoding="utf-8")
     for by, fold in (("validation", 0), ("test", 1)):
         info = json.loads(run_cli("select", run, tmp_path / by, "--by", by, "--json").stdout)
         assert info["fold"] == fold
-        model = json.loads((tmp_path / by / "model.json").read_text())
+        model = json.loads((tmp_path / by / "model.json").read_text(encoding="utf-8"))
         assert (model["test_fold"], model["validation_fold"]) == (fold, fold + 1)
 
 
@@ -149,7 +149,7 @@ def test_predict_with_bundle_and_with_model_folder(int8_bundle, model_folder, re
 def test_predict_judges_the_other_files(int8_bundle, recordings, tmp_path):
     good = sorted(recordings.glob("*.hea"))[0]
     broken = tmp_path / "broken.hea"
-    broken.write_text("")
+    broken.write_text("", encoding="utf-8")
     result = run_cli("predict", int8_bundle, broken, good, tmp_path / "absent.hea", "--json")
     assert result.exit_code == 2
     rows = json.loads(result.stdout)
@@ -242,7 +242,7 @@ def test_a_damaged_checkpoint_is_named(easy_dataset, tmp_path):
 def test_force_does_not_replace_other_folders(easy_dataset, tmp_path):
     precious = tmp_path / "precious"
     precious.mkdir()
-    (precious / "thesis.txt").write_text("text")
+    (precious / "thesis.txt").write_text("text", encoding="utf-8")
     sentence = refused(run_cli("train", easy_dataset, precious, "--folds", "0", "--force"))
     assert "--force will not replace it" in sentence
     assert (precious / "thesis.txt").exists()
@@ -259,7 +259,7 @@ def test_resume_of_a_finished_run_reports_it(trained_run, easy_dataset):
         "--learning-rate", 1e-3, "--resume", "--json",
     )  # fmt: skip
     assert result.exit_code == 0
-    metrics = json.loads((trained_run / "fold-00" / "metrics.json").read_text())
+    metrics = json.loads((trained_run / "fold-00" / "metrics.json").read_text(encoding="utf-8"))
     assert json.loads(result.stdout)["folds"]["0"] == metrics
 
 
@@ -309,8 +309,8 @@ def test_simulate_is_deterministic_and_says_simulated(tmp_path):
         assert run_cli("simulate", tmp_path / name, "--ecgs", 12, "--patients", 9, "--seed", 7).exit_code == 0
     for name in ("beats.npy", "ecgs.csv", "rejected.csv", "dataset.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert json.loads((tmp_path / "a" / "dataset.json").read_text())["simulated"] is True
-    with (tmp_path / "a" / "ecgs.csv").open() as file:
+    assert json.loads((tmp_path / "a" / "dataset.json").read_text(encoding="utf-8"))["simulated"] is True
+    with (tmp_path / "a" / "ecgs.csv").open(encoding="utf-8") as file:
         assert {row["simulated"] for row in csv.DictReader(file)} == {"true"}
     other = run_cli("simulate", tmp_path / "c", "--ecgs", 12, "--patients", 9, "--seed", 8)
     assert other.exit_code == 0

@@ -1,6 +1,8 @@
 """Datasets: what is written is read back; what was altered is refused; recordings and memory give the same."""
 
 import json
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -117,7 +119,7 @@ def test_what_is_not_in_the_data_folder_is_refused_before_anything_is_read(recor
 
 
 def test_no_accepted_recording_leaves_nothing(tmp_path):
-    (tmp_path / "labels.csv").write_text("record,patient_id,omi\na,p,0\nb,q,1\n")
+    (tmp_path / "labels.csv").write_text("record,patient_id,omi\na,p,0\nb,q,1\n", encoding="utf-8")
     for name in "ab":
         (tmp_path / f"{name}.hea").write_bytes(b"")
     with pytest.raises(InputError, match=r"none of the 2 recordings.*because a"):
@@ -150,7 +152,7 @@ def test_an_altered_file_is_refused(dataset, name):
 
 def resign(dataset):
     """Make the checksums fit again, as somebody who edits a dataset by hand might."""
-    info = json.loads((dataset / "dataset.json").read_text())
+    info = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))
     info["sha256"] = {name: sha256(dataset / name) for name in info["sha256"]}
     write_json(dataset / "dataset.json", info)
 
@@ -177,7 +179,7 @@ def test_an_empty_dataset_is_refused(tmp_path):
 
 
 def test_a_newer_format_is_refused(dataset):
-    info = json.loads((dataset / "dataset.json").read_text())
+    info = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))
     write_json(dataset / "dataset.json", info | {"format_version": 99})
     with pytest.raises(InputError, match=r"format version 99.*install a newer"):
         load_dataset(dataset)
@@ -198,7 +200,7 @@ def test_recordings_of_any_format_without_their_extension(records, tmp_path):
         np.savez(folder / f"{name.replace('/', '_')}.npz", signal=signal, rate=500, units="mV", leads=np.array(LEADS))
     table["record"] = table["record"].str.replace("/", "_")
     last = table["record"].iloc[-1]
-    (folder / f"{last}.csv").write_text("I,II\n")
+    (folder / f"{last}.csv").write_text("I,II\n", encoding="utf-8")
     table.to_csv(folder / "labels.csv", index=False)
     with pytest.raises(InputError, match=f"row 13: {last}: could be any of {last}.npz, {last}.csv"):
         prepare(folder, tmp_path / "out")
@@ -222,3 +224,80 @@ def test_the_tables_of_the_shared_recordings(shared, tmp_path):
         with pytest.raises(InputError, match=problem):
             prepare(folder, tmp_path / name, f"{name}.csv")
         assert not (tmp_path / name).exists()
+
+
+NOTES = [
+    "a\rb",
+    "c\r\nd",
+    "e\nf",
+    '"',
+    '""',
+    ",",
+    "\u2028",
+    "\x85",
+    "\x1c",
+    "tab\t",
+    "=1+1",
+    "NA",
+    "nan",
+    "\ufeff",
+    "'",
+    "ä😀",
+]
+
+
+def test_every_cell_reads_back_as_it_was_given(tmp_path):
+    """Comments from a hospital's export: whatever they hold is carried, or the file is refused."""
+    folder = tmp_path / "records"
+    write_records(simulate_cohort(len(NOTES), 10, 0.4, seed=5), folder)
+    table = pd.read_csv(folder / "labels.csv", dtype=str, keep_default_na=False)
+    lines = ["note,record,patient_id,omi,age"]
+    ages = []
+    for note, row in zip(NOTES, table.to_dict("records"), strict=True):
+        quoted = note.replace('"', '""')
+        ages.append(float(row["age"]) + 0.123456789)
+        lines.append(f'"{quoted}",{row["record"]},{row["patient_id"]},{row["omi"]},{ages[-1]!r}')
+    (folder / "labels.csv").write_bytes(("\n".join(lines) + "\n").encode())
+    prepare(folder, tmp_path / "out")
+    ecgs = load_dataset(tmp_path / "out").ecgs.set_index("ecg_id")
+    expected = [note.strip() for note in NOTES]
+    assert ecgs["note"].reindex(table["record"]).tolist() == expected
+    assert ecgs["age"].reindex(table["record"]).tolist() == ages
+
+
+@pytest.mark.parametrize("fault", ["quoting", "a lost row"])
+def test_what_does_not_read_back_is_never_called_done(records, tmp_path, monkeypatch, fault):
+    from omi_keras.data import dataset as module
+
+    line = module.csv_line
+    wrong = {
+        "quoting": lambda cells: ",".join(cells).replace("male", "ma\rle") + "\n",
+        "a lost row": lambda cells: line(cells) if "ecg_id" in cells or "reason" in cells else "",
+    }
+    monkeypatch.setattr(module, "csv_line", wrong[fault])
+    with pytest.raises(InputError, match="not read back"):
+        prepare(records, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_dataset_can_be_moved_at_once(records, tmp_path, monkeypatch):
+    """Windows moves no folder with an open file inside: everything is closed when the folder takes its name."""
+    from omi_keras.data import prepare as module
+
+    move, seen = module.put_or_keep, []
+
+    def looked_at(partial, *arguments):
+        with suppress(FileNotFoundError):
+            names = []
+            for file in Path("/proc/self/fd").iterdir():
+                with suppress(FileNotFoundError):  # the listing's own
+                    names.append(str(file.readlink()))
+            maps = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+            seen.append([name for name in (*names, *maps) if str(partial) in name])
+        move(partial, *arguments)
+
+    monkeypatch.setattr(module, "put_or_keep", looked_at)
+    prepare(records, tmp_path / "out")
+    if not seen:
+        pytest.skip("this system has no /proc")
+    assert seen == [[]]

@@ -13,7 +13,7 @@ from omi_keras.recordings.errors import InputError
 @pytest.fixture(params=["call", "fallback"])
 def system(request, monkeypatch):
     if request.param == "fallback":
-        monkeypatch.setattr(exclusive, "_rename_without_replacing", lambda source, target: exclusive.errno.ENOSYS)
+        monkeypatch.setattr(exclusive, "_rename_by_call", lambda source, target, how: exclusive.errno.ENOSYS)
 
 
 @pytest.mark.parametrize("there", ["empty folder", "full folder", "file", "dangling link"])
@@ -22,17 +22,17 @@ def test_nothing_is_replaced(tmp_path, system, there, what):
     source, target = tmp_path / "ours", tmp_path / "name"
     if what == "folder":
         source.mkdir()
-        (source / "content").write_text("ours")
+        (source / "content").write_text("ours", encoding="utf-8")
     else:
-        source.write_text("ours")
+        source.write_text("ours", encoding="utf-8")
     if there == "file":
-        target.write_text("theirs")
+        target.write_text("theirs", encoding="utf-8")
     elif there == "dangling link":
         target.symlink_to(tmp_path / "nowhere")
     else:
         target.mkdir()
         if there == "full folder":
-            (target / "thesis").write_text("theirs")
+            (target / "thesis").write_text("theirs", encoding="utf-8")
     before = sorted(path.name for path in tmp_path.rglob("*"))
     with pytest.raises(FileExistsError):
         move_to_new_name(source, target)

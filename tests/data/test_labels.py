@@ -171,3 +171,35 @@ def test_two_forms_of_a_records_name_are_one_record(tmp_path):
     text = f"record,patient_id,omi\né1,a,0\nb,b,1\n{unicodedata.normalize('NFD', 'é1')},c,0\n"
     with pytest.raises(InputError, match=r"row 4 .*record is listed twice, first in row 2"):
         read_labels(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("column", [0, 1, 5])
+@pytest.mark.parametrize("character", ["\r", "\n", "\r\n", "\x1c", "\x85", "\u2028", "\x1b"])
+def test_control_characters_in_names_are_refused(tmp_path, column, character):
+    """Tables of a run and a report name records, patients and sites, and must read back."""
+    cells = ["r1", "p1", "1", "60", "F", "s"]
+    cells[column] = f'"a{character}b"'
+    text = "record,patient_id,omi,age,sex,site\n" + ",".join(cells) + "\nr2,p2,0,50,M,s\n"
+    path = tmp_path / "labels.csv"
+    path.write_bytes(text.encode())
+    with pytest.raises(InputError, match=r"row 2 .*holds a line end or another control character"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize("content", [GOOD.replace("001", "00\x001").encode(), GOOD.encode("utf-16")])
+def test_zero_bytes_are_refused(tmp_path, content):
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(InputError, match="zero bytes"):
+        read_labels(tmp_path / "labels.csv")
+
+
+def test_a_surrogate_is_refused(tmp_path):
+    (tmp_path / "labels.csv").write_bytes(GOOD.encode().replace(b"001", b"0\xed\xa0\x801"))
+    with pytest.raises(InputError, match="not a readable CSV"):
+        read_labels(tmp_path / "labels.csv")
+
+
+def test_two_columns_never_become_one(tmp_path):
+    text = "record,patient_id,omi,mi,label_omi\na,p,0,1,x\nb,q,1,0,y\n"
+    with pytest.raises(InputError, match="rename one"):
+        read_labels(write(tmp_path, text), "mi")

@@ -263,7 +263,7 @@ def test_limits_json(tmp_path):
     path = tmp_path / "limits.json"
     for evil in EVIL_JSON:
         for text in (f'{{"flips": {evil}}}', f'{{"max_delta": {evil}}}', evil):
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
             found = survives(lambda: tightened("int8", path))
             if found:
                 assert all(0 <= limit < math.inf for limit in found.values())
@@ -275,7 +275,7 @@ def test_sidecar_of_an_array(tmp_path):
     np.save(tmp_path / "ecg.npy", np.tile(np.sin(8 * t), (12, 1)).astype(np.float32))
     for key in ("rate", "units", "leads", "age", "sex"):
         for evil in EVIL_JSON:
-            (tmp_path / "ecg.npy.json").write_text(f'{{"{key}": {evil}}}')
+            (tmp_path / "ecg.npy.json").write_text(f'{{"{key}": {evil}}}', encoding="utf-8")
             found = survives(lambda: read_record(tmp_path / "ecg.npy"))
             if found:
                 assert np.isfinite(found.signal).all()

@@ -66,7 +66,7 @@ def test_one_recording_under_two_names_is_refused(tmp_path: Path, pair: tuple[st
 
 def test_prepare_refuses_it_before_anything_is_read(tmp_path: Path) -> None:
     folder = touch(tmp_path / "records", "ecg1.hea", "ecg1.dat", "b.hea")
-    (tmp_path / "labels.csv").write_text("record,patient_id,omi\necg1,p1,0\nb,p2,1\necg1.dat,p3,0\n")
+    (tmp_path / "labels.csv").write_text("record,patient_id,omi\necg1,p1,0\nb,p2,1\necg1.dat,p3,0\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"row 4: ecg1\.dat is the recording of row 2 \(ecg1\), listed twice"):
         prepare_records(folder, tmp_path / "labels.csv", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -1,5 +1,7 @@
 """Interrupted at any moment and resumed, or read on a cluster: the dataset is the same to the byte."""
 
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,3 +151,123 @@ def test_a_scheduler_that_is_none(records, tmp_path, monkeypatch):
         with pytest.raises(InputError, match=problem):
             prepare_records(records, records / "labels.csv", tmp_path / "out", scheduler=scheduler)
         assert list(tmp_path.iterdir()) == []
+
+
+def interrupted(records, out, monkeypatch, at=5):
+    monkeypatch.setattr(module, "NOTE_SECONDS", 0)
+
+    def stop(done, total, rejected):
+        if done == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_records(records, records / "labels.csv", out, tick=stop)
+    return out.parent / f".{out.name}.partial"
+
+
+def test_work_that_appeared_meanwhile_stays(records, whole, tmp_path, monkeypatch):
+    out = tmp_path / "dataset"
+    interrupted(records, out, monkeypatch)
+    out.mkdir()
+    (out / "thesis.txt").write_text("theirs", encoding="utf-8")
+    for force in (False, True):
+        with pytest.raises(InputError, match="exists already" if not force else "will not replace it"):
+            prepare_records(records, records / "labels.csv", out, resume=True, force=force)
+        assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+    out.rename(tmp_path / "away")
+    prepare_records(records, records / "labels.csv", out, resume=True)
+    assert content(out) == whole
+
+
+def test_work_that_appears_at_the_end_stays(records, whole, tmp_path):
+    out = tmp_path / "dataset"
+
+    def appear(done, total, rejected):
+        if done == total:
+            out.mkdir()
+            (out / "thesis.txt").write_text("theirs", encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"finished work is in .*dataset\.finished"):
+        prepare_records(records, records / "labels.csv", out, tick=appear)
+    assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+    assert content(tmp_path / "dataset.finished") == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "dataset.finished"]
+
+
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"force": True}])
+def test_two_at_a_time(records, whole, tmp_path, options):
+    out = tmp_path / "dataset"
+    refusals = []
+
+    def second(done, total, rejected):
+        if done == 3:
+            with pytest.raises(InputError, match="is being prepared by another process") as error:
+                prepare_records(records, records / "labels.csv", out, **options)
+            refusals.append(error.value.reason)
+
+    prepare_records(records, records / "labels.csv", out, tick=second)
+    assert refusals == ["busy"] and content(out) == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+
+
+def test_other_recordings_are_not_mixed_in(records, whole, tmp_path, monkeypatch):
+    out, other = tmp_path / "dataset", tmp_path / "other"
+    interrupted(records, out, monkeypatch)
+    shutil.copytree(records, other)
+    with pytest.raises(InputError, match="begun with another RECORDS_DIR"):
+        prepare_records(other, records / "labels.csv", out, resume=True)
+    link = tmp_path / "link"
+    link.symlink_to(records)
+    prepare_records(link, records / "labels.csv", out, resume=True)
+    assert content(out) == whole
+
+
+def test_another_version_does_not_go_on(records, tmp_path, monkeypatch):
+    out = tmp_path / "dataset"
+    interrupted(records, out, monkeypatch)
+    monkeypatch.setattr(module, "versions", lambda: {"omi-keras": "9.9"})
+    with pytest.raises(InputError, match="begun with another omi-keras version"):
+        prepare_records(records, records / "labels.csv", out, resume=True)
+
+
+@pytest.mark.parametrize("damage", ["sizes", "done", "short file", "no file"])
+def test_altered_notes_are_refused(records, tmp_path, monkeypatch, damage):
+    out = tmp_path / "dataset"
+    partial = interrupted(records, out, monkeypatch)
+    notes = json.loads((partial / PROGRESS).read_text(encoding="utf-8"))
+    if damage == "sizes":
+        notes["sizes"]["beats.npy"] = "many"
+    elif damage == "done":
+        notes["done"] += 1
+    elif damage == "short file":
+        (partial / "beats.npy").write_bytes(b"")
+    else:
+        (partial / "ecgs.csv").unlink()
+    (partial / PROGRESS).write_text(json.dumps(notes), encoding="utf-8")
+    with pytest.raises(InputError, match="start anew with --force"):
+        prepare_records(records, records / "labels.csv", out, resume=True)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("what", ["folder", "file", "link"])
+def test_a_hidden_name_that_somebody_else_has_stays(records, tmp_path, what):
+    hidden = tmp_path / ".dataset.partial"
+    if what == "folder":
+        hidden.mkdir()
+        (hidden / "thesis.txt").write_text("theirs", encoding="utf-8")
+    elif what == "file":
+        hidden.write_text("theirs", encoding="utf-8")
+    else:
+        hidden.symlink_to(tmp_path)
+    for options in ({}, {"resume": True}, {"force": True}):
+        with pytest.raises(InputError, match="did not make"):
+            prepare_records(records, records / "labels.csv", tmp_path / "dataset", **options)
+    assert [path.name for path in tmp_path.iterdir()] == [hidden.name]
+
+
+def test_a_scheduler_that_is_gone_costs_no_work(records, tmp_path, monkeypatch):
+    out = tmp_path / "dataset"
+    partial = interrupted(records, out, monkeypatch)
+    with pytest.raises(InputError, match="scheduler"):
+        prepare_records(records, records / "labels.csv", out, resume=True, scheduler="spark://x")
+    assert (partial / PROGRESS).is_file()

@@ -34,7 +34,9 @@ def public_key(small_bundle):
 def traced(path, marker):
     """A module that tells when it runs."""
     path.parent.mkdir(exist_ok=True)
-    path.write_text(f"import posix\nposix.close(posix.open({str(marker)!r}, posix.O_CREAT | posix.O_WRONLY))\n")
+    path.write_text(
+        f"import posix\nposix.close(posix.open({str(marker)!r}, posix.O_CREAT | posix.O_WRONLY))\n", encoding="utf-8"
+    )
 
 
 # What somebody could put beside device_parity.py, and the name by which it is refused.
@@ -55,12 +57,12 @@ ADDED = {
     "pipe": ("pipe", lambda bundle, marker: os.mkfifo(bundle / "pipe")),
     "control characters": ("a?[31m.txt", lambda bundle, marker: (bundle / "a\x1b[31m.txt").touch()),
     "no UTF-8": ("b?.txt", lambda bundle, marker: Path(os.fsdecode(os.fsencode(bundle) + b"/b\xff.txt")).touch()),
-    "other case": ("MANIFEST.JSON", lambda bundle, marker: (bundle / "MANIFEST.JSON").write_text("{}")),
+    "other case": ("MANIFEST.JSON", lambda bundle, marker: (bundle / "MANIFEST.JSON").write_bytes(b"{}")),
 }  # fmt: skip
 
 
 def run_script(*command, cwd):
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, encoding="utf-8")
 
 
 @pytest.mark.parametrize("case", ADDED)
@@ -167,17 +169,17 @@ def test_no_file_is_read_without_end(bundle, monkeypatch, name):
 
 
 def rewrite(bundle, change):
-    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     change(manifest)
     manifest["sha256"] = {name: verified.hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in FILES}
     manifest["manifest_sha256"] = verified.manifest_checksum(manifest)
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def test_two_values_of_one_name_are_refused(bundle):
     """The first one says 0.9 to some programs; Python would take the last."""
-    text = (bundle / "manifest.json").read_text()
-    (bundle / "manifest.json").write_text('{"threshold": 0.9,' + text.lstrip()[1:])
+    text = (bundle / "manifest.json").read_text(encoding="utf-8")
+    (bundle / "manifest.json").write_text('{"threshold": 0.9,' + text.lstrip()[1:], encoding="utf-8")
     with pytest.raises(BundleError, match="it says threshold twice"):
         verify(bundle)
 
@@ -200,7 +202,7 @@ EVIL = (10**399, -(10**399), -1, 2, 1e308, float("nan"), float("inf"), True, Non
 def test_no_value_of_a_manifest_is_more_than_a_sentence(bundle):
     """Each number becomes each evil value: a sentence, or a bundle that works within its limits."""
     (bundle / "model.tflite").write_bytes(b"")  # not looked into, and a small one is soon read
-    whole = json.loads((bundle / "manifest.json").read_text())
+    whole = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     places = [path for path in numbers(whole) if path[0] != "metrics"]
     assert len(places) > 15
     for path in places:
@@ -224,7 +226,7 @@ def test_no_value_of_a_manifest_is_more_than_a_sentence(bundle):
     "text", ["[" * 100_000, '{"a":' * 100_000, '{"kind": "bundle", "x": ' + "[" * 900 + "]" * 900 + "}"]
 )
 def test_a_manifest_without_end_is_a_sentence(bundle, text):
-    (bundle / "manifest.json").write_text(text)
+    (bundle / "manifest.json").write_text(text, encoding="utf-8")
     with pytest.raises(BundleError):
         verify(bundle)
 

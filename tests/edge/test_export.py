@@ -33,7 +33,7 @@ def test_manifest(int8_bundle, model_folder):
 
 def test_calibration_is_of_training_ecgs_only_and_balanced(int8_bundle, model_folder, easy_dataset):
     folds = pd.read_csv(model_folder / "folds.csv", dtype=str).set_index("ecg_id")["fold"].astype(int)
-    info = json.loads((model_folder / "model.json").read_text())
+    info = json.loads((model_folder / "model.json").read_text(encoding="utf-8"))
     chosen = verify(int8_bundle)["calibration"]
     assert len(set(chosen)) == len(chosen) >= 64
     assert not set(folds[chosen]) & {info["validation_fold"], info["test_fold"]}
@@ -59,7 +59,7 @@ def test_other_formats_pass_their_gate(model_folder, easy_dataset, tmp_path, qua
 
 def test_a_failed_gate_writes_nothing_and_names_ecgs(model_folder, easy_dataset, tmp_path):
     limits, out = tmp_path / "limits.json", tmp_path / "bundle"
-    limits.write_text('{"max_delta": 1e-12}')
+    limits.write_text('{"max_delta": 1e-12}', encoding="utf-8")
     options = ("--dataset", easy_dataset, "--quantize", "float32", "--limits", limits)
     result = run_cli("export-tflite", model_folder, out, *options)
     assert result.exit_code == 1
@@ -85,7 +85,7 @@ def test_a_failed_gate_writes_nothing_and_names_ecgs(model_folder, easy_dataset,
 def test_limits_only_tighten(tmp_path, content, sentence):
     file = tmp_path / "limits.json"
     if content is not None:
-        file.write_text(content)
+        file.write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=sentence):
         tightened("int8", file)
 

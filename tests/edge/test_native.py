@@ -32,7 +32,7 @@ def test_native_code_computes_the_same(program, int8_bundle, tmp_path):
     for i in (0, len(known["omi"]) - 1):
         known["beats"][i].tofile(tmp_path / "beat.f32")
         command = [program, int8_bundle / "model.tflite", tmp_path / "beat.f32", str(threshold)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, encoding="utf-8")
         found = float(re.search(r"P\(OMI\) (\S+)", done.stdout).group(1))
         assert found == pytest.approx(known["exported"][i], abs=1e-6)
         assert done.returncode == (3 if known["exported"][i] >= threshold else 0)
@@ -45,5 +45,5 @@ def test_native_code_refuses(program, int8_bundle, tmp_path):
     (tmp_path / "short.f32").write_bytes(b"short")
     for name in ("nan.f32", "short.f32", "absent.f32"):
         command = [program, int8_bundle / "model.tflite", tmp_path / name, "0.5"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, encoding="utf-8")
         assert done.returncode == 2, done.stdout

@@ -61,7 +61,9 @@ def device_parity(bundle, *options):
         f"sys.argv = ['device_parity.py', *{[str(o) for o in options]!r}]\n"
         f"runpy.run_path({str(bundle / 'device_parity.py')!r}, run_name='__main__')\n"
     )
-    return subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, cwd=bundle.parent, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-c", block], capture_output=True, text=True, cwd=bundle.parent, timeout=300, encoding="utf-8"
+    )
 
 
 def test_device_parity_passes_without_tensorflow(int8_bundle):
@@ -97,10 +99,10 @@ def test_one_altered_weight_byte_is_seen(bundle):
 
 def resign(bundle, **change):
     """Change the manifest and make its checksums fit again, as somebody who wants to deceive would."""
-    manifest = json.loads((bundle / "manifest.json").read_text()) | change
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8")) | change
     manifest["sha256"] = {name: verified.hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in FILES}
     manifest["manifest_sha256"] = verified.manifest_checksum(manifest)
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def alter_expected(bundle):
@@ -234,9 +236,9 @@ def test_only_what_was_verified_is_used(bundle, monkeypatch):
     ],
 )
 def test_manifests_that_are_refused(bundle, change, sentence):
-    manifest = json.loads((bundle / "manifest.json").read_text()) | change
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8")) | change
     kept = {key: value for key, value in manifest.items() if value is not None}
-    (bundle / "manifest.json").write_text(json.dumps(kept))
+    (bundle / "manifest.json").write_text(json.dumps(kept), encoding="utf-8")
     with pytest.raises(BundleError, match=sentence):
         verify(bundle)
 
@@ -251,19 +253,21 @@ def test_a_threshold_that_cannot_be_is_refused(bundle, threshold):
 
 
 def test_files_outside_the_bundle_are_refused(bundle):
-    manifest = json.loads((bundle / "manifest.json").read_text()) | {"sha256": {"../../etc/passwd": "0"}}
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8")) | {
+        "sha256": {"../../etc/passwd": "0"}
+    }
     manifest["manifest_sha256"] = verified.manifest_checksum(manifest)
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(BundleError, match="must list the checksums"):
         verify(bundle)
 
 
 @pytest.mark.parametrize("name", ["../model.tflite", "/etc/passwd", "sub/../../model.tflite"])
 def test_no_name_leads_out_of_the_bundle(bundle, name):
-    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     manifest["sha256"][name] = manifest["sha256"].pop("model.tflite")
     manifest["manifest_sha256"] = verified.manifest_checksum(manifest)
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(BundleError, match="must list the checksums"):
         verify(bundle)
 
@@ -304,6 +308,8 @@ def test_a_pickle_in_the_parity_set_is_not_executed(bundle):
 
 def test_script_in_the_repository_is_the_same_judge(int8_bundle):
     script = ROOT / "scripts" / "device_parity.py"
-    done = subprocess.run([sys.executable, script, int8_bundle], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, script, int8_bundle], capture_output=True, text=True, timeout=300, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     assert (int8_bundle / "device_parity.py").read_text(encoding="utf-8") == device_script()

@@ -33,7 +33,7 @@ def write_public(path, key):
 
 @pytest.fixture
 def keys(tmp_path):
-    (tmp_path / "private.pem").write_text(PRIVATE)
+    (tmp_path / "private.pem").write_text(PRIVATE, encoding="utf-8")
     key = read_private_key(tmp_path / "private.pem")
     return tmp_path / "private.pem", write_public(tmp_path / "public.pem", key)
 
@@ -108,7 +108,7 @@ def test_what_is_used_is_what_was_signed(signed, keys, monkeypatch):
 
     once = load(signed)
     monkeypatch.setattr(detector, "load", lambda bundle: once)
-    (signed / "manifest.json").write_text("{}")
+    (signed / "manifest.json").write_text("{}", encoding="utf-8")
     (signed / "manifest.sig").unlink()
     assert Detector(signed, public_key=keys[1]).threshold == once[0]["threshold"]
     other = once[0], once[1] | {"manifest.json": once[1]["manifest.json"] + b" "}

@@ -71,7 +71,7 @@ def test_single_fold_has_no_sd(tmp_path):
     table = table4({"ecg-smart-net": FOLDS[:1]}, simulated=False)
     assert table.filter(like="_sd").isna().all(axis=None)
     table.to_csv(tmp_path / "table4.csv", index=False)
-    row = (tmp_path / "table4.csv").read_text().splitlines()[1]
+    row = (tmp_path / "table4.csv").read_text(encoding="utf-8").splitlines()[1]
     assert row == "ecg-smart-net,0.9,,0.6,,0.88,,0.5,,1,False"
     text = format_table4(table)
     assert "0.900" in text

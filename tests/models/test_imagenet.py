@@ -54,7 +54,7 @@ def test_a_run_starts_from_them_and_says_so(file, easy_dataset, tmp_path, state)
     options = ("--folds", 0, "--n-folds", 5, "--epochs", 1, "--batch-size", 16, "--learning-rate", 1e-9)
     done = run_cli("train", easy_dataset, run, "--model", "resnet18", "--imagenet-weights", file, *options)
     assert done.exit_code == 0, done.output
-    assert len(json.loads((run / "config.json").read_text())["imagenet_sha256"]) == 64
+    assert len(json.loads((run / "config.json").read_text(encoding="utf-8"))["imagenet_sha256"]) == 64
     kernel = load_weights("resnet18", run / "fold-00" / "model.keras").get_layer("layer4_1_conv2").kernel
     np.testing.assert_allclose(to_torch(np.asarray(kernel)), state["layer4.1.conv2.weight"], atol=1e-6)
     other = run_cli("train", easy_dataset, run, "--model", "resnet18", *options, "--resume")

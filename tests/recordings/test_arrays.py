@@ -110,7 +110,7 @@ def test_bad_declarations(tmp_path: Path, ecg: np.ndarray, said: dict, words: st
 
 def test_sidecar_against_name(tmp_path: Path, ecg: np.ndarray) -> None:
     assert refused(save(tmp_path / "a_mV.npy", ecg, units="uV"), "differently").reason == "contradiction"
-    (tmp_path / "b.npy.json").write_text("[" * 5000)
+    (tmp_path / "b.npy.json").write_text("[" * 5000, encoding="utf-8")
     refused(save(tmp_path / "b.npy", ecg), "not JSON")
 
 
@@ -212,7 +212,7 @@ def test_csv_time_column(
     times = np.round(np.arange(signal.shape[1]) / rate * factor, 3)
     path = tmp_path / "a_mV.csv"
     text = csv_text(np.vstack([times, signal, times]), [name, *LEADS, "marker"])
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     made = read_record(path)
     np.testing.assert_allclose(made.signal[:, :4990], synthetic(beats)[:, :4990], atol=0.01)
     assert made.flags == ()
@@ -294,7 +294,7 @@ def test_signal_files_lead_to_their_header(tmp_path: Path, write_wfdb: Callable[
 def test_extension_may_be_left_out_unless_several_fit(tmp_path: Path, ecg: np.ndarray) -> None:
     save(tmp_path / "a.npy", ecg)
     assert read_record(tmp_path / "a").source == "NPY"
-    (tmp_path / "a.csv").write_text(csv_text(ecg))
+    (tmp_path / "a.csv").write_text(csv_text(ecg), encoding="utf-8")
     assert refused(tmp_path / "a", "could be any of a.npy, a.csv").reason == "ambiguous"
 
 

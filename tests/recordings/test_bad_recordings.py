@@ -88,7 +88,7 @@ for path in json.load(sys.stdin):
     print(json.dumps([path, *found, time.perf_counter() - start]))
 # Not getrusage, whose peak has this process' parent in it. Linux alone has this file.
 status = pathlib.Path("/proc/self/status")
-print(re.search(r"VmHWM:\\s*(\\d+)", status.read_text())[1] if status.exists() else 0)
+print(re.search(r"VmHWM:\\s*(\\d+)", status.read_text(encoding="utf-8"))[1] if status.exists() else 0)
 """
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="time and memory are limited as Unix does")
@@ -106,6 +106,7 @@ def read_all(paths: list[Path], folder: Path) -> dict[str, list]:
         timeout=120,
         env={**os.environ, "PYTHONPATH": str(root)},
         check=False,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr[-2000:]
     *lines, peak = map(json.loads, done.stdout.splitlines())
@@ -133,7 +134,8 @@ def test_every_row_of_the_table(recordings: Path, tmp_path: Path) -> None:
             assert Path(name).stem in sentence, sentence
     assert not any("TESTNAME" in text for text in found["phi.xml"][:3])
     assert (
-        Path("/etc/hostname").exists() is False or Path("/etc/hostname").read_text().strip() not in found["xxe.xml"][1]
+        Path("/etc/hostname").exists() is False
+        or Path("/etc/hostname").read_text(encoding="utf-8").strip() not in found["xxe.xml"][1]
     )
 
 

@@ -64,7 +64,7 @@ def test_a_rate_is_not_guessed(
 ) -> None:
     path = write(tmp_path / f"a{suffix}", beating(synthetic, seconds, rate))
     assert refused(path, "no rate is given", f"{path.name}.json", '{"rate": 250}', *words) == "no_rate"
-    path.with_name(path.name + ".json").write_text(json.dumps({"rate": rate}))
+    path.with_name(path.name + ".json").write_text(json.dumps({"rate": rate}), encoding="utf-8")
     made = read_record(path)
     assert "assumed_rate" not in made.flags
     if made.seconds >= 5:
@@ -84,7 +84,7 @@ def test_ten_seconds_at_500_hz_are_read(
 def test_no_beats_tell_no_rate(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(scale=0.2, size=(8, 5000))
     np.save(tmp_path / "a.npy", noise)
-    (tmp_path / "a.npy.json").write_text('{"leads": ["I", "II", "V1", "V2", "V3", "V4", "V5", "V6"]}')
+    (tmp_path / "a.npy.json").write_text('{"leads": ["I", "II", "V1", "V2", "V3", "V4", "V5", "V6"]}', encoding="utf-8")
     assert refused(tmp_path / "a.npy", "no rate is given") == "no_rate"
 
 
@@ -132,7 +132,7 @@ def test_an_order_of_leads_is_not_guessed_against_einthoven(tmp_path: Path, ecg:
     order = [*order, *range(6, 12)]
     np.save(tmp_path / "a_mV.npy", ecg[order])
     assert refused(tmp_path / "a_mV.npy", "no lead names are given") == "no_leads"
-    (tmp_path / "a_mV.npy.json").write_text(json.dumps({"leads": [LEADS[k] for k in order]}))
+    (tmp_path / "a_mV.npy.json").write_text(json.dumps({"leads": [LEADS[k] for k in order]}), encoding="utf-8")
     np.testing.assert_allclose(read_record(tmp_path / "a_mV.npy").signal, ecg, atol=1e-6)
 
 

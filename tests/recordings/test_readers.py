@@ -81,7 +81,7 @@ def test_one_signal_file_per_lead(tmp_path: Path, ecg: np.ndarray) -> None:
     for lead, row in zip(LEADS, ecg, strict=True):
         (tmp_path / f"a_{lead}.dat").write_bytes(np.round(row * 1000).astype("<i2").tobytes())
         lines.append(f"a_{lead}.dat 16 1000/mV 16 0 0 0 0 {lead}")
-    (tmp_path / "a.hea").write_text("\n".join(lines) + "\n")
+    (tmp_path / "a.hea").write_text("\n".join(lines) + "\n", encoding="utf-8")
     np.testing.assert_allclose(read_record(tmp_path / "a").signal, ecg, atol=0.00051)
 
 

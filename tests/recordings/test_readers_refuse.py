@@ -52,7 +52,7 @@ def test_more_than_an_hour(tmp_path: Path) -> None:
     samples = 50 * 3601
     (tmp_path / "a.dat").write_bytes(bytes(2 * 12 * samples))
     lines = [f"a 12 50 {samples}", *(f"a.dat 16 1000/mV 16 0 0 0 0 {lead}" for lead in LEADS)]
-    (tmp_path / "a.hea").write_text("\n".join(lines))
+    (tmp_path / "a.hea").write_text("\n".join(lines), encoding="utf-8")
     assert _refused(tmp_path / "a.hea", "1 hour").reason == "too_long"
 
 
@@ -77,8 +77,8 @@ def test_uncalibrated(tmp_path: Path, write_wfdb: Write, ecg: np.ndarray, gain: 
 
 def test_no_gain_at_all(tmp_path: Path, write_wfdb: Write, ecg: np.ndarray) -> None:
     header = write_wfdb(tmp_path, "a", ecg)
-    text = header.read_text().splitlines()
-    header.write_text("\n".join([text[0], *(" ".join(line.split()[:2]) for line in text[1:])]))
+    text = header.read_text(encoding="utf-8").splitlines()
+    header.write_text("\n".join([text[0], *(" ".join(line.split()[:2]) for line in text[1:])]), encoding="utf-8")
     _refused(header, "missing leads")  # such a short line has no lead name either
 
 

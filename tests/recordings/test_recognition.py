@@ -129,12 +129,12 @@ WRITE = Callable[..., Path]
 def test_a_folder_in_a_wfdb_records_name(tmp_path: Path, write_wfdb: WRITE, ecg: np.ndarray, name: str) -> None:
     header = write_wfdb(tmp_path, "a", ecg)
     plain = read_record(header)
-    text = header.read_text()
-    header.write_text(text.replace("a 12", f"{name} 12", 1))
+    text = header.read_text(encoding="utf-8")
+    header.write_text(text.replace("a 12", f"{name} 12", 1), encoding="utf-8")
     made = read_record(header)
     np.testing.assert_array_equal(made.signal, plain.signal)
     assert made.ecg_id == "a"
-    header.write_text(text.replace("a 12", f"{name} 12", 1).replace("a.dat", "records100/a.dat"))
+    header.write_text(text.replace("a 12", f"{name} 12", 1).replace("a.dat", "records100/a.dat"), encoding="utf-8")
     assert refused(header, header.read_bytes(), "plain name beside the header", "records100/a.dat").reason == "bad_path"
 
 

@@ -174,7 +174,11 @@ def test_damaged_data(tmp_path: Path, adu: np.ndarray) -> None:
 def test_hostile_xml(tmp_path: Path, content: bytes, words: str) -> None:
     error = refused(tmp_path / "a.xml", content, words)
     host = Path("/etc/hostname")
-    assert not (host.is_file() and host.read_text().strip() and host.read_text().strip() in str(error))
+    assert not (
+        host.is_file()
+        and host.read_text(encoding="utf-8").strip()
+        and host.read_text(encoding="utf-8").strip() in str(error)
+    )
 
 
 def test_without_defusedxml_one_command_is_named(

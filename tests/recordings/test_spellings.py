@@ -59,10 +59,10 @@ def test_negative_gains_of_wfdb_are_a_polarity(tmp_path: Path, write_wfdb: WRITE
     turned = ecg.copy()
     turned[[1, 7]] *= -1
     header = write_wfdb(tmp_path, "a", turned)
-    lines = header.read_text().splitlines()
+    lines = header.read_text(encoding="utf-8").splitlines()
     for k in (1, 7):
         lines[1 + k] = lines[1 + k].replace("1000(0)/mV", "-1000(0)/mV")
-    header.write_text("\n".join(lines))
+    header.write_text("\n".join(lines), encoding="utf-8")
     made = read_record(header)
     np.testing.assert_allclose(made.signal, ecg, atol=0.00051)
     wfdb = pytest.importorskip("wfdb")

@@ -24,7 +24,7 @@ def test_any_bytes_decode_as_in_the_library(tmp_path: Path, storage: str) -> Non
     data[600:1200] = 0x80  # missing codes of several formats
     (tmp_path / "a.dat").write_bytes(data.tobytes())
     lines = [f"a 12 500 {samples}", *(f"a.dat {storage} 200(7)/mV 16 0 0 0 0 {lead}" for lead in LEADS)]
-    (tmp_path / "a.hea").write_text("\n".join(lines) + "\n")
+    (tmp_path / "a.hea").write_text("\n".join(lines) + "\n", encoding="utf-8")
     mine, flags = read_signals(read_header(tmp_path / "a.hea"), list(range(12)))
     theirs = wfdb.rdrecord(str(tmp_path / "a")).p_signal.T
     np.testing.assert_array_equal(mine, theirs)
@@ -37,10 +37,10 @@ def test_samples_that_the_checksum_was_not_written_for(
     header = write_wfdb(tmp_path, "a", ecg)
     adu = np.frombuffer((tmp_path / "a.dat").read_bytes(), "<i2").reshape(-1, 12)
     sums = (adu.sum(axis=0) + 32768) % 65536 - 32768
-    lines = [line.split() for line in header.read_text().splitlines()]
+    lines = [line.split() for line in header.read_text(encoding="utf-8").splitlines()]
     for line, total in zip(lines[1:], sums, strict=True):
         line[6] = str(total)
-    header.write_text("\n".join(map(" ".join, lines)))
+    header.write_text("\n".join(map(" ".join, lines)), encoding="utf-8")
     assert read_record(header).flags == ()
     data = bytearray((tmp_path / "a.dat").read_bytes())
     data[30000] ^= 0x10

@@ -135,7 +135,7 @@ def test_a_name_that_a_template_lacks_is_an_error():
 def test_every_template_is_part_of_the_package():
     """What is not declared as package data is missing from a wheel, and only there."""
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
-    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
     folder = ROOT / "omi_keras" / "report"
     declared = {path for pattern in options["omi_keras.report"] for path in folder.glob(pattern)}
     assert declared == set((folder / "templates").iterdir())

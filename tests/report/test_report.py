@@ -106,9 +106,10 @@ def test_every_number_of_table_4_from_the_predictions(report, runs):
 
 
 def test_selected_model_is_the_best_by_validation(report, runs):
-    content = json.loads((report / "report.json").read_text())
+    content = json.loads((report / "report.json").read_text(encoding="utf-8"))
     scores = [
-        json.loads((runs[0] / f"fold-{k:02d}" / "metrics.json").read_text())["validation"]["score"] for k in range(4)
+        json.loads((runs[0] / f"fold-{k:02d}" / "metrics.json").read_text(encoding="utf-8"))["validation"]["score"]
+        for k in range(4)
     ]
     assert content["selected"]["model"] == "ecg-smart-net"
     assert content["selected"]["fold"] == int(np.argmax(scores))
@@ -116,7 +117,7 @@ def test_selected_model_is_the_best_by_validation(report, runs):
 
 
 def test_every_number_of_table_5_from_the_predictions(report, runs):
-    content = json.loads((report / "report.json").read_text())
+    content = json.loads((report / "report.json").read_text(encoding="utf-8"))
     table = pd.read_csv(report / "table5.csv").set_index("split")
     predictions = pd.read_csv(runs[0] / f"fold-{content['selected']['fold']:02d}" / "predictions.csv")
     for split in ("validation", "test"):
@@ -147,7 +148,7 @@ def test_stemi_criteria_beside_the_model(report, dataset, runs):
     assert criteria.any()
     assert not criteria.all()
     met = pd.Series(criteria, index=data.ecgs["ecg_id"])
-    fold = json.loads((report / "report.json").read_text())["selected"]["fold"]
+    fold = json.loads((report / "report.json").read_text(encoding="utf-8"))["selected"]["fold"]
     predictions = pd.read_csv(runs[0] / f"fold-{fold:02d}" / "predictions.csv")
     table = pd.read_csv(report / "decisions.csv").set_index(["rule", "split"])
     for split in ("validation", "test"):
@@ -186,9 +187,11 @@ def test_page_makes_no_request_and_escapes_what_files_hold(runs, dataset, tmp_pa
     folds = pd.read_csv(run / "folds.csv")
     folds.loc[folds["ecg_id"] == name, "ecg_id"] = hostile
     folds.to_csv(run / "folds.csv", index=False)
-    config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps(config | {"dataset": "<i>gone</i>", "balance": "<u>x</u>"}))
-    page = write_run_page(run).read_text()
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    (run / "config.json").write_text(
+        json.dumps(config | {"dataset": "<i>gone</i>", "balance": "<u>x</u>"}), encoding="utf-8"
+    )
+    page = write_run_page(run).read_text(encoding="utf-8")
     assert "&lt;script&gt;fetch(&#34;https://example.org&#34;)&lt;/script&gt;" in page
     assert "&lt;i&gt;gone" in page
     assert "&lt;u&gt;x" in page
@@ -198,7 +201,7 @@ def test_page_makes_no_request_and_escapes_what_files_hold(runs, dataset, tmp_pa
 
 
 def test_page_of_the_dataset_is_quiet_too(report):
-    page = (report / "report.html").read_text()
+    page = (report / "report.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;north&lt;/b&gt;" in page
     assert_quiet(page)
     assert "SIMULATED" in page
@@ -222,7 +225,7 @@ def test_same_seed_same_report(runs, report, tmp_path):
         if path.is_file():
             assert (tmp_path / "again" / path.relative_to(report)).read_bytes() == path.read_bytes(), path.name
     other = Findings([load_run(run) for run in runs], seed=1).tables["table5"]
-    assert other.to_csv(index=False) != (report / "table5.csv").read_text()
+    assert other.to_csv(index=False) != (report / "table5.csv").read_text(encoding="utf-8")
 
 
 def test_runs_of_other_folds_are_said_to_differ(runs, dataset, tmp_path):
@@ -237,9 +240,9 @@ def test_runs_of_other_folds_are_said_to_differ(runs, dataset, tmp_path):
 def test_dataset_that_is_gone_or_another(runs, dataset, easy_dataset, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(runs[0], run)
-    config = json.loads((run / "config.json").read_text())
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     for place, reason in (("gone", "not a dataset"), (str(easy_dataset), "another dataset")):
-        (run / "config.json").write_text(json.dumps(config | {"dataset": place}))
+        (run / "config.json").write_text(json.dumps(config | {"dataset": place}), encoding="utf-8")
         judged = judge(run)
         assert reason in judged.notes[0]
         assert "--dataset" in judged.notes[0]
@@ -260,15 +263,15 @@ def test_unknown_model_and_ecgs_without_a_patient_are_refused(runs, tmp_path):
     result = run_cli("evaluate", run, tmp_path / "report")
     assert result.exit_code == 2
     assert "folds.csv lacks" in result.stderr
-    config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps(config | {"model": "<script>"}))
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    (run / "config.json").write_text(json.dumps(config | {"model": "<script>"}), encoding="utf-8")
     result = run_cli("evaluate", run, tmp_path / "report")
     assert result.exit_code == 2
     assert "unknown model" in result.stderr
 
 
 def test_train_writes_the_report_of_its_run(trained_run):
-    page = (trained_run / "report.html").read_text()
+    page = (trained_run / "report.html").read_text(encoding="utf-8")
     assert "Training of ecg-smart-net" in page
     assert "SIMULATED" in page
     assert "Subgroups" in page

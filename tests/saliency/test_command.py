@@ -90,7 +90,7 @@ def test_arrays_of_the_contract(aggregated, model, dataset):
     assert found["windows"].shape == (n, 12, 20)
     np.testing.assert_allclose(found["aggregate"], aggregate(found["windows"]))
     assert found["aggregate"].shape == (12, 20)
-    alarmed = found["probability"] >= json.loads((model / "model.json").read_text())["threshold"]
+    alarmed = found["probability"] >= json.loads((model / "model.json").read_text(encoding="utf-8"))["threshold"]
     assert 0 < alarmed.sum() < n
     np.testing.assert_allclose(found["aggregate_true_positives"], aggregate(found["windows"][alarmed]))
 
@@ -122,9 +122,9 @@ def test_a_hostile_name_stays_in_the_folder(model, dataset, tmp_path):
     ecgs = pd.read_csv(other / "ecgs.csv", dtype=str, keep_default_na=False)
     ecgs.loc[0, "ecg_id"] = hostile
     ecgs.to_csv(other / "ecgs.csv", index=False)
-    info = json.loads((other / "dataset.json").read_text())
+    info = json.loads((other / "dataset.json").read_text(encoding="utf-8"))
     info["sha256"]["ecgs.csv"] = sha256(other / "ecgs.csv")
-    (other / "dataset.json").write_text(json.dumps(info))
+    (other / "dataset.json").write_text(json.dumps(info), encoding="utf-8")
     result = run_cli("saliency", model, other, tmp_path / "out", "--ecg", hostile)
     assert result.exit_code == 0, result.output
     (figure,) = (tmp_path / "out" / "figures").iterdir()
@@ -159,7 +159,7 @@ def test_refusals(model, dataset, tmp_path):
     assert "not a dataset" in run_cli("saliency", model, model, out).stderr
     assert not out.exists()
     out.mkdir()
-    (out / "thesis.txt").write_text("text")
+    (out / "thesis.txt").write_text("text", encoding="utf-8")
     for options in ([], ["--force"]):
         assert run_cli("saliency", model, dataset, out, *options).exit_code == 2
     assert (out / "thesis.txt").exists()

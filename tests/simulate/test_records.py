@@ -93,7 +93,7 @@ def test_nothing_is_overwritten(cohort: list[SimulatedECG], folder: Path) -> Non
 
 def test_a_file_is_no_folder(cohort: list[SimulatedECG], tmp_path: Path) -> None:
     file = tmp_path / "file"
-    file.write_text("x")
+    file.write_text("x", encoding="utf-8")
     with pytest.raises(InputError, match="is a file"):
         write_records(cohort, file)
 

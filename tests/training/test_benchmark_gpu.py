@@ -18,7 +18,7 @@ def test_toy_size(easy_dataset, tmp_path):
     out = tmp_path / "out"
     options = ("--networks", "mayo-alvd", "--epochs", "1", "--folds", "0,1")
     subprocess.run([sys.executable, SCRIPT, easy_dataset, out, *options], check=True)
-    found = json.loads((out / "gpu.json").read_text())
+    found = json.loads((out / "gpu.json").read_text(encoding="utf-8"))
     assert found["simulated"]
     mayo = found["networks"]["mayo-alvd"]
     assert set(mayo["seconds"]) == {"folds", "one fold", "one fold, PyTorch"}

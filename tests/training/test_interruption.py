@@ -31,7 +31,7 @@ def content(run, folds):
     for fold in folds:
         folder = run / f"fold-{fold:02d}"
         found |= {(fold, name): (folder / name).read_bytes() for name in ("history.csv", "predictions.csv")}
-        found[fold, "metrics"] = json.loads((folder / "metrics.json").read_text())
+        found[fold, "metrics"] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         weights = keras.models.load_model(folder / "model.keras").get_weights()
         found[fold, "weights"] = b"".join(np.ascontiguousarray(array).tobytes() for array in weights)
     return found
@@ -89,7 +89,7 @@ def test_ctrl_c_says_how_to_go_on(easy_dataset, tmp_path):
     run = tmp_path / "run"
     command = ("train", easy_dataset, run, "--model", "mayo-alvd", "--folds", 0, "--n-folds", 5, "--epochs", 500)
     process = subprocess.Popen(
-        [sys.executable, "-c", TRAIN, *(str(a) for a in command)], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", TRAIN, *(str(a) for a in command)], stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
     while not (partial_folder(run, 0) / "checkpoint.npz").exists() and process.poll() is None:
         time.sleep(0.01)

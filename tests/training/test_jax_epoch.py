@@ -62,7 +62,12 @@ print(json.dumps({"losses": losses, "expected": expected, "apart": apart, "steps
 @pytest.mark.parametrize(("scaling", "place"), [("plain", "device"), ("scaled", "disk")])
 def test_filled_batches_train_as_batches_of_their_own_size(scaling, place):
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, scaling, place], env=ON_JAX, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", SCRIPT, scaling, place],
+        env=ON_JAX,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])

@@ -21,7 +21,7 @@ from omi_keras.training.optimizer import TorchAdam
 from omi_keras.training.tensorflow_epoch import tensorflow_epoch
 
 def own_memory():
-    return int(re.search(r"RssAnon:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
+    return int(re.search(r"RssAnon:\\s+(\\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))[1]) // 1024
 
 beats = np.load(sys.argv[1], mmap_mode="r")
 omi = (np.random.default_rng(0).random(len(beats)) < 0.066).astype(int)
@@ -46,7 +46,9 @@ def test_a_million_ecgs(tmp_path):
     path = tmp_path / "beats.npy"
     np.lib.format.open_memmap(path, "w+", np.float32, (ECGS, 12, 600))
     assert path.stat().st_size > 28e9
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(path)], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["drawn"] == -(-ECGS // 128)
     # The 200 batches of 17 ECGs and the 20,000 judged ones would be 670 MB if they were kept.

@@ -37,13 +37,13 @@ def test_no_test_fold_was_looked_at(search):
     out, _ = search
     for fold in out.glob("rate-*/fold-*"):
         assert set(pd.read_csv(fold / "predictions.csv")["split"]) == {"validation"}
-        assert "test" not in json.loads((fold / "metrics.json").read_text())
+        assert "test" not in json.loads((fold / "metrics.json").read_text(encoding="utf-8"))
 
 
 def test_it_is_simulated_and_says_so(search):
     out, told = search
     assert told["simulated"] is True
-    assert json.loads((out / "search.json").read_text())["simulated"] is True
+    assert json.loads((out / "search.json").read_text(encoding="utf-8"))["simulated"] is True
 
 
 def test_a_finished_search_is_resumed_at_once_and_never_overwritten(search, easy_dataset):
