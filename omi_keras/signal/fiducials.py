@@ -29,10 +29,12 @@ QUIET_PART = 10
 # T moves fastest so long after J (QT up to about 0.6 s) and at least so long before the next QRS complex. That one is
 # nearly as fast as this one and bends the path of the heart vector nearly as much: a tall T wave is fast but never
 # sharp, noise is sharp but not fast. Where beats are irregular the next complex is blurred in the median, slower and
-# blunter; it still bends more for its speed than any T wave.
+# blunter; it still bends more for its speed than any T wave. So late, because recorders that smooth the isoelectric line
+# leave a step where they take T to end.
 T_FIRST, T_LAST = samples(70), samples(440)
 NEXT_QRS_VELOCITY, NEXT_QRS_BEND = 0.4, 0.3
 BLURRED_VELOCITY, BLURRED_BEND, BEND_FOR_SPEED = 0.12, 0.1, 0.6
+BLURRED_FIRST = samples(280)
 NEXT_QRS_CLEAR = samples(110)
 # T ends where the vector, watched over this time, stays so long below so much of the way from quiet to its fastest.
 T_STEP, T_SMOOTHING = samples(24), samples(22)
@@ -166,9 +168,10 @@ def _next_qrs(velocity: np.ndarray, bend: np.ndarray, j: np.ndarray) -> np.ndarr
     """Last sample that may belong to T, (n,): what follows is the next QRS complex. Velocity relative to this one's."""
     n = velocity.shape[1]
     bend = bend / np.maximum(bend[:, R_SAMPLE - QRS_REACH : R_SAMPLE + QRS_REACH].max(axis=1, keepdims=True), TINY)
-    again = (velocity > NEXT_QRS_VELOCITY) & (bend > NEXT_QRS_BEND)
-    again |= (velocity > BLURRED_VELOCITY) & (bend > BLURRED_BEND) & (bend > BEND_FOR_SPEED * velocity)
-    again &= np.arange(n) > j[:, None] + T_FIRST + NEXT_QRS_CLEAR
+    after = np.arange(n) - j[:, None]
+    again = (velocity > NEXT_QRS_VELOCITY) & (bend > NEXT_QRS_BEND) & (after > T_FIRST + NEXT_QRS_CLEAR)
+    blurred = (velocity > BLURRED_VELOCITY) & (bend > BLURRED_BEND) & (bend > BEND_FOR_SPEED * velocity)
+    again |= blurred & (after > BLURRED_FIRST)
     return np.where(again.any(axis=1), np.argmax(again, axis=1) - NEXT_QRS_CLEAR, n - 1)
 
 
