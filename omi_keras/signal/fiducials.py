@@ -14,18 +14,23 @@ from omi_keras.signal.record import LEADS
 # III, aVR, aVL and aVF say nothing that I and II do not.
 INDEPENDENT = tuple(LEADS.index(lead) for lead in ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6"))
 
-# How far from R the QRS complex may reach. A velocity of this share of its highest is surely still QRS: after R a
-# smaller one, because the last wave of a right bundle branch block is slow, and ST and T reach half of that at most.
+# How far from R the QRS complex may reach. A velocity of this share of its highest is surely still QRS.
 QRS_REACH = samples(160)
-FAST_BEFORE, FAST_AFTER = 0.25, 0.15
+FAST_SHARE = 0.25
+# So is a slower one after R that comes and goes, to its half, within this time on either side: the last wave of a right
+# bundle branch block, before which and on top of which the vector pauses, but not for longer than this. ST and T come
+# and go more slowly, fibrillation comes later.
+WAVE_SHARE = 0.06
+WAVE_FLANK = samples(30)
+PAUSE = samples(56)
 # QRS begins and ends where the velocity stays for this long below so much of the way from quiet to its highest.
 # Cardiologists see it begin a little earlier and end a little later: medians over one half of LUDB, see docs/signal.md.
 STILL = samples(16)
 STILL_SHARE = 0.03
-SEEN_BEFORE, SEEN_AFTER = samples(6), samples(2)
-# Quiet is the slowest tenth of so long a stretch beyond the last fast sample: the PR segment, the first part of ST.
+SEEN_BEFORE, SEEN_AFTER = samples(6), samples(4)
+# Quiet is the slowest fifth of so long a stretch beyond the last fast sample: the PR segment, the first part of ST.
 QUIET_STRETCH = samples(100)
-QUIET_PART = 10
+QUIET_PART = 5
 # T moves fastest so long after J (QT up to about 0.6 s) and at least so long before the next QRS complex. That one is
 # nearly as fast as this one and bends the path of the heart vector nearly as much: a tall T wave is fast but never
 # sharp, noise is sharp but not fast. Where beats are irregular the next complex is blurred in the median, slower and
@@ -105,8 +110,10 @@ def delineate(beats: np.ndarray) -> Fiducials:
     velocity = _velocity(x)
     magnitude = _magnitude(x)
     fastest = velocity[:, R_SAMPLE - QRS_REACH : R_SAMPLE + QRS_REACH].max(axis=1)
-    onset = R_SAMPLE - SEEN_BEFORE - _edge(velocity[:, R_SAMPLE::-1], fastest, FAST_BEFORE)
-    j = R_SAMPLE + SEEN_AFTER + _edge(velocity[:, R_SAMPLE:], fastest, FAST_AFTER)
+    surely = velocity > FAST_SHARE * fastest[:, None]
+    onset = R_SAMPLE - SEEN_BEFORE - _edge(velocity[:, R_SAMPLE::-1], fastest, surely[:, R_SAMPLE::-1])
+    surely |= _comes_and_goes(velocity) & (velocity > WAVE_SHARE * fastest[:, None])
+    j = R_SAMPLE + SEEN_AFTER + _edge(velocity[:, R_SAMPLE:], fastest, surely[:, R_SAMPLE:])
     limit = _next_qrs(velocity / np.maximum(fastest, TINY)[:, None], _bend(x), j)
     t_end = _t_end(x, j, limit)
     qrs = np.where(between(onset, j, magnitude.shape[1]), magnitude, 0.0).max(axis=1)
@@ -139,6 +146,18 @@ def _tops(x: np.ndarray) -> np.ndarray:
     return np.pad((middle >= x[:, :-2]) & (middle > x[:, 2:]), ((0, 0), (1, 1)))
 
 
+def _comes_and_goes(velocity: np.ndarray) -> np.ndarray:
+    """Where the velocity is at least twice what it falls to soon before and soon after, (n, 600) bool."""
+    before, after = _lowest_around(velocity, WAVE_FLANK)
+    return velocity >= 2.0 * np.maximum(before, after)
+
+
+def _lowest_around(x: np.ndarray, flank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest value within the flank before, and after, each sample, (n, 600) each."""
+    before = minimum_filter1d(x, flank + 1, axis=-1, mode="nearest", origin=flank // 2)
+    return before, minimum_filter1d(x, flank + 1, axis=-1, mode="nearest", origin=-(flank // 2))
+
+
 def _first_run(true: np.ndarray, length: int) -> np.ndarray:
     """Where the first so long run of true values begins in each row, (n, k) → (n,); the last sample without one."""
     count = np.pad(np.cumsum(true, axis=1), ((0, 0), (1, 0)))
@@ -146,16 +165,18 @@ def _first_run(true: np.ndarray, length: int) -> np.ndarray:
     return np.where(runs.any(axis=1), np.argmax(runs, axis=1), true.shape[1] - 1)
 
 
-def _edge(velocity: np.ndarray, fastest: np.ndarray, fast_share: float) -> np.ndarray:
+def _edge(velocity: np.ndarray, fastest: np.ndarray, surely: np.ndarray) -> np.ndarray:
     """Samples from R outwards until the heart vector rests, (n,).
 
-    ``velocity`` runs from R outwards. The search starts beyond the last fast sample, because the vector may pause
-    inside a wide complex. What is quiet is asked nearby: a hyperacute ST segment never comes to rest, but it is
+    ``velocity`` runs from R outwards. The search starts beyond the last sample that ``surely`` is QRS, because the
+    vector may pause inside a wide complex. What is quiet is asked nearby: a hyperacute ST segment never comes to rest, but it is
     slowest where it begins.
     """
-    near = velocity[:, : QRS_REACH + 1]
-    fast = near > fast_share * fastest[:, None]
-    start = np.where(fast.any(axis=1), near.shape[1] - 1 - np.argmax(fast[:, ::-1], axis=1), 0)
+    near = np.where(surely[:, : QRS_REACH + 1], np.arange(QRS_REACH + 1), 0)
+    latest = np.maximum.accumulate(near, axis=1)
+    # The first that nothing follows soon.
+    alone = np.pad(latest, ((0, 0), (0, PAUSE)), mode="edge")[:, PAUSE:] == latest
+    start = at(latest, np.argmax(alone, axis=1))
     stretch = np.take_along_axis(velocity, start[:, None] + np.arange(QUIET_STRETCH), axis=1)
     # Sorted, not interpolated: the same arithmetic for every scale.
     quiet = np.sort(stretch, axis=1)[:, QUIET_STRETCH // QUIET_PART]
@@ -212,10 +233,7 @@ def _t_peak(x: np.ndarray, j: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 def _p_wave(magnitude: np.ndarray, onset: np.ndarray, qrs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Onset and peak of P, and whether there is one, (n,) each."""
-    size = P_FLANK + 1
-    # Lowest within the flank before and after each sample.
-    left = minimum_filter1d(magnitude, size, axis=-1, mode="nearest", origin=P_FLANK // 2)
-    right = minimum_filter1d(magnitude, size, axis=-1, mode="nearest", origin=-(P_FLANK // 2))
+    left, right = _lowest_around(magnitude, P_FLANK)
     prominence = magnitude - np.maximum(left, right)
     n = magnitude.shape[1]
     wave = between(onset - P_FIRST, onset - P_LAST, n) & _tops(magnitude)
