@@ -34,13 +34,16 @@ QUIET_PART = 5
 # T moves fastest so long after J (QT up to about 0.6 s) and at least so long before the next QRS complex. That one is
 # nearly as fast as this one and bends the path of the heart vector nearly as much: a tall T wave is fast but never
 # sharp, noise is sharp but not fast. Where beats are irregular the next complex is blurred in the median, slower and
-# blunter; it still bends more for its speed than any T wave. So late, because recorders that smooth the isoelectric line
-# leave a step where they take T to end.
+# blunter; it still bends more for its speed than any T wave and is so much faster than what came before it. It comes so
+# late: recorders that smooth the isoelectric line leave a step where they take T to end.
 T_FIRST, T_LAST = samples(70), samples(440)
 NEXT_QRS_VELOCITY, NEXT_QRS_BEND = 0.4, 0.3
 BLURRED_VELOCITY, BLURRED_BEND, BEND_FOR_SPEED = 0.12, 0.1, 0.6
+BLURRED_FASTER = 1.5
 BLURRED_FIRST = samples(280)
 NEXT_QRS_CLEAR = samples(110)
+# The next P wave comes before, by as much as this one, where that can be: what was taken for P may be the T before.
+NEXT_P = samples(220)
 # T ends where the vector, watched over this time, stays so long below so much of the way from quiet to its fastest.
 T_STEP, T_SMOOTHING = samples(24), samples(22)
 T_STILL = samples(24)
@@ -111,13 +114,18 @@ def delineate(beats: np.ndarray) -> Fiducials:
     magnitude = _magnitude(x)
     fastest = velocity[:, R_SAMPLE - QRS_REACH : R_SAMPLE + QRS_REACH].max(axis=1)
     surely = velocity > FAST_SHARE * fastest[:, None]
-    onset = R_SAMPLE - SEEN_BEFORE - _edge(velocity[:, R_SAMPLE::-1], fastest, surely[:, R_SAMPLE::-1])
+    before = _edge(velocity[:, R_SAMPLE::-1], fastest, surely[:, R_SAMPLE::-1])
+    onset = R_SAMPLE - np.minimum(before + SEEN_BEFORE, QRS_REACH)
     surely |= _comes_and_goes(velocity) & (velocity > WAVE_SHARE * fastest[:, None])
-    j = R_SAMPLE + SEEN_AFTER + _edge(velocity[:, R_SAMPLE:], fastest, surely[:, R_SAMPLE:])
-    limit = _next_qrs(velocity / np.maximum(fastest, TINY)[:, None], _bend(x), j)
-    t_end = _t_end(x, j, limit)
+    after = _edge(velocity[:, R_SAMPLE:], fastest, surely[:, R_SAMPLE:])
+    j = R_SAMPLE + np.minimum(after + SEEN_AFTER, QRS_REACH)
     qrs = np.where(between(onset, j, magnitude.shape[1]), magnitude, 0.0).max(axis=1)
-    return Fiducials(onset, j, _t_peak(x, j, t_end), t_end, *_p_wave(magnitude, onset, qrs))
+    p_onset, p_peak, p_found = _p_wave(magnitude, onset, qrs)
+    pr = np.where(p_found, onset - p_onset, 0)
+    clear = np.where(pr <= NEXT_P, np.maximum(pr, NEXT_QRS_CLEAR), NEXT_QRS_CLEAR)
+    limit = _next_qrs(velocity / np.maximum(fastest, TINY)[:, None], _bend(x), j, clear)
+    t_end = _t_end(x, j, limit)
+    return Fiducials(onset, j, _t_peak(x, j, t_end), t_end, p_onset, p_peak, p_found)
 
 
 def _magnitude(x: np.ndarray) -> np.ndarray:
@@ -169,8 +177,8 @@ def _edge(velocity: np.ndarray, fastest: np.ndarray, surely: np.ndarray) -> np.n
     """Samples from R outwards until the heart vector rests, (n,).
 
     ``velocity`` runs from R outwards. The search starts beyond the last sample that ``surely`` is QRS, because the
-    vector may pause inside a wide complex. What is quiet is asked nearby: a hyperacute ST segment never comes to rest, but it is
-    slowest where it begins.
+    vector may pause inside a wide complex. What is quiet is asked nearby: a hyperacute ST segment never comes to
+    rest, but it is slowest where it begins.
     """
     near = np.where(surely[:, : QRS_REACH + 1], np.arange(QRS_REACH + 1), 0)
     latest = np.maximum.accumulate(near, axis=1)
@@ -182,18 +190,20 @@ def _edge(velocity: np.ndarray, fastest: np.ndarray, surely: np.ndarray) -> np.n
     quiet = np.sort(stretch, axis=1)[:, QUIET_STRETCH // QUIET_PART]
     still = velocity < (quiet + STILL_SHARE * (fastest - quiet))[:, None]
     still &= np.arange(still.shape[1]) >= start[:, None]
-    return np.minimum(_first_run(still[:, : QRS_REACH + STILL], STILL), QRS_REACH)
+    return _first_run(still[:, : QRS_REACH + STILL], STILL)
 
 
-def _next_qrs(velocity: np.ndarray, bend: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """Last sample that may belong to T, (n,): what follows is the next QRS complex. Velocity relative to this one's."""
+def _next_qrs(velocity: np.ndarray, bend: np.ndarray, j: np.ndarray, clear: np.ndarray) -> np.ndarray:
+    """Last sample that may belong to T, (n,): ``clear`` of the next QRS complex. Velocity relative to this one's."""
     n = velocity.shape[1]
     bend = bend / np.maximum(bend[:, R_SAMPLE - QRS_REACH : R_SAMPLE + QRS_REACH].max(axis=1, keepdims=True), TINY)
     after = np.arange(n) - j[:, None]
     again = (velocity > NEXT_QRS_VELOCITY) & (bend > NEXT_QRS_BEND) & (after > T_FIRST + NEXT_QRS_CLEAR)
     blurred = (velocity > BLURRED_VELOCITY) & (bend > BLURRED_BEND) & (bend > BEND_FOR_SPEED * velocity)
-    again |= blurred & (after > BLURRED_FIRST)
-    return np.where(again.any(axis=1), np.argmax(again, axis=1) - NEXT_QRS_CLEAR, n - 1)
+    earlier = np.maximum.accumulate(np.where(after > T_FIRST, velocity, 0.0), axis=1)
+    earlier = np.pad(earlier, ((0, 0), (NEXT_QRS_CLEAR, 0)))[:, :n]
+    again |= blurred & (after > BLURRED_FIRST) & (velocity > BLURRED_FASTER * earlier)
+    return np.where(again.any(axis=1), np.maximum(np.argmax(again, axis=1) - clear, j + T_FIRST), n - 1)
 
 
 def _t_end(x: np.ndarray, j: np.ndarray, limit: np.ndarray) -> np.ndarray:
