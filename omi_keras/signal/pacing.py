@@ -27,6 +27,9 @@ JITTER = 4
 # both ends of a stretched spike, which are at most so far apart.
 SAME_SHARE = 0.2
 MARGIN = 2
+# Electrodes discharge after a spike: bridged too, as long as that slows down, is so fast still, and at most so long.
+DISCHARGE_SHARE = 0.02
+DISCHARGE = int(0.024 * SAMPLING_RATE)
 STRETCHED = int(0.030 * SAMPLING_RATE)
 
 
@@ -91,9 +94,13 @@ def without_spikes(signal: np.ndarray, usual_mv: float) -> np.ndarray:
     bridged = signal.copy()
     if len(found) == 0:
         return bridged
+    speed = np.sqrt(np.square(np.diff(signal, axis=1)).sum(axis=0))
+    slows = np.append((speed[1:] < speed[:-1]) & (speed[1:] > DISCHARGE_SHARE * usual_mv), False)
     ends = np.flatnonzero(np.diff(found) > STRETCHED)
     for first, last in zip(found[np.r_[0, ends + 1]], found[np.r_[ends, len(found) - 1]], strict=True):
-        a, b = max(first - MARGIN, 0), min(last + 1 + MARGIN, signal.shape[1] - 1)
+        after = slows[last + MARGIN : last + MARGIN + DISCHARGE]
+        rest = int(np.argmin(after)) if not after.all() else len(after)
+        a, b = max(first - MARGIN, 0), min(last + 1 + MARGIN + rest, signal.shape[1] - 1)
         way = np.linspace(0.0, 1.0, b - a + 1, dtype=signal.dtype)
         bridged[:, a : b + 1] = signal[:, a, None] * (1 - way) + signal[:, b, None] * way
     return bridged
