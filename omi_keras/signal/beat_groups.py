@@ -25,8 +25,9 @@ STRICT_CORRELATION = 0.85
 T_AFTER = int(0.36 * QRS_RATE)
 T_JITTER = int(0.02 * QRS_RATE)
 LONGER = 1.2
-# At high rates T stands half way, and two shapes take turns: so alike among themselves, so unlike each other.
-ALIKE, UNLIKE = 0.8, 0.6
+# At high rates T stands half way, and two shapes take turns: so alike among themselves, so much less alike each other,
+# and one of them so much narrower.
+ALIKE, LESS_ALIKE, NARROWER = 0.85, 0.1, 0.85
 
 NO_REPRODUCIBLE = "no reproducible beats, the signal looks like noise; check electrodes and lead wires"
 
@@ -183,10 +184,10 @@ def without_t_waves(leads: np.ndarray, peaks: np.ndarray) -> np.ndarray:
     turns = everything % 2
     within = [float(median(similar[np.ix_(turns == k, turns == k)].ravel())) for k in (0, 1)]
     across = float(median(similar[np.ix_(turns == 0, turns == 1)].ravel()))
-    if float(median(gaps)) >= T_AFTER or min(within) < ALIKE or across > UNLIKE:
+    if float(median(gaps)) >= T_AFTER or min(within) < ALIKE or across > min(within) - LESS_ALIKE:
         return everything
-    sharper = int(_width(beats[turns == 1]) < _width(beats[turns == 0]))
-    return everything[turns == sharper]
+    even, odd = (_width(beats[turns == k]) for k in (0, 1))
+    return everything if min(even, odd) > NARROWER * max(even, odd) else everything[turns == int(odd < even)]
 
 
 def main_group(leads: np.ndarray, peaks: np.ndarray) -> np.ndarray | None:

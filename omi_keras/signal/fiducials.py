@@ -21,8 +21,8 @@ FAST_SHARE = 0.25
 # bundle branch block, before which and on top of which the vector pauses, but not for longer than this. ST and T come
 # and go more slowly, fibrillation comes later.
 WAVE_SHARE = 0.06
-WAVE_FLANK = samples(30)
-PAUSE = samples(56)
+WAVE_FLANK = samples(36)
+PAUSE = samples(60)
 # QRS begins and ends where the velocity stays for this long below so much of the way from quiet to its highest.
 # Cardiologists see it begin a little earlier and end a little later: medians over one half of LUDB, see docs/signal.md.
 STILL = samples(16)
@@ -215,7 +215,8 @@ def _t_end(x: np.ndarray, j: np.ndarray, limit: np.ndarray) -> np.ndarray:
     inside = between(j + T_FIRST, np.minimum(j + T_LAST, limit), n)
     fastest = np.argmax(np.where(inside, slow, -1.0), axis=1)
     top = at(slow, fastest)
-    last = np.minimum(fastest + T_QUIET_STRETCH, limit)
+    # Also beyond the limit: a next complex is fast and changes little of the slowest part.
+    last = np.minimum(fastest + T_QUIET_STRETCH, n - 1)
     ranked = np.sort(np.where(between(fastest, last, n), slow, np.inf), axis=1)
     quiet = at(ranked, (last - fastest) // T_QUIET_PART)
     still = slow <= (quiet + T_SHARE * (top - quiet))[:, None]

@@ -19,7 +19,7 @@ AWAY = 3
 MIN_MV = 0.25
 MIN_RATIO = 5.0
 # So much of the rise must be sudden: tall and narrow QRS complexes are fast, but nowhere all at once.
-MIN_SUDDEN = 0.5
+MIN_SUDDEN = 0.7
 # On so many of the beats, at the same distance from them, give or take so many samples.
 MIN_SHARE = 0.6
 JITTER = 4

@@ -24,7 +24,7 @@ CLIPPED_RUN = 3
 # itself is the lowest or highest that a lead reaches, a filter of the recorder may have drawn it flat, but not for
 # so long: samples.
 FROM_MEDIAN = 0.25
-STUCK = SAMPLING_RATE
+STUCK = SAMPLING_RATE // 2
 # All leads stand still so long where nothing was recorded: samples. A pause of the heart still has noise; recorders
 # that smooth the isoelectric line keep it still for up to 0.14 s.
 DROPOUT = SAMPLING_RATE // 2
