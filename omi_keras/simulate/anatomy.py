@@ -94,7 +94,7 @@ def draw_anatomy(rng: np.random.Generator, age: float, sex: Sex) -> Anatomy:
         qrs_gain=rng.lognormal(-0.03 if woman else 0.10, 0.17) * (1.0 - 0.003 * (age - 55.0)),
         t_gain=max(0.25, rng.normal(0.92 if woman else 1.05, 0.27)) * (1.0 - 0.004 * (age - 55.0)),
         qrs_time=float(np.clip(rng.normal(0.86 if woman else 0.91, 0.065), 0.72, 1.13)),
-        qt_factor=float(np.clip(rng.normal(1.02 if woman else 0.995, 0.045), 0.88, 1.15)),
+        qt_factor=float(np.clip(rng.normal(1.005 if woman else 0.98, 0.045), 0.86, 1.13)),
         pr_shift=float(np.clip(rng.normal(0.12 * (age - 55.0), 15.0), -28.0, 45.0)),
         t_width=float(np.clip(rng.normal(0.91, 0.12), 0.65, 1.3)),
         t_tilt=rng.normal(0.0, 0.08, 3),
