@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import uniform_filter1d
 
 from omi_keras.signal.beat_groups import NO_REPRODUCIBLE, align, main_group, rank_in_place, without_t_waves
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.filters import HIGH_HZ, LOW_HZ, cosine_spectrum, filtered, mains_in_spectrum
+from omi_keras.signal.landmarks import PR_LENGTH, landmarks, r_peak
 from omi_keras.signal.median import median
 from omi_keras.signal.model_input import BEAT_SAMPLES, CROP_START, CROP_STOP
 from omi_keras.signal.natural_spline import natural_spline
@@ -23,11 +22,6 @@ R_SAMPLE = 300
 MAX_SAMPLES = 10 * SAMPLING_RATE
 MIN_BEATS = 3
 
-# Half of the stretch around R in which QRS onset and end are sought: samples.
-REACH = int(0.16 * SAMPLING_RATE)
-# Length of the isoelectric stretch that is averaged for the baseline; how far before QRS onset it may start.
-PR_LENGTH = int(0.02 * SAMPLING_RATE)
-PR_REACH = int(0.06 * SAMPLING_RATE)
 # Noise about the median beat is measured from 0.2 s before R to 0.3 s after, clear of the neighbouring beats.
 NOISE_WINDOW = slice(R_SAMPLE - 100, R_SAMPLE + 150)
 # Above this it is flagged, above the second the lead has no say in where R is: µV.
@@ -175,7 +169,7 @@ def _beats(spectrum: np.ndarray, name: str) -> _Beats:
     peaks = _to_samples(coarse + fraction, n / found.leads.shape[1], n)
     mains = mains_in_spectrum(spectrum)
     clean = filtered(spectrum, LOW_HZ, HIGH_HZ, mains=mains)
-    return _Beats(clean, peaks, peaks[group], _landmarks(clean, peaks[group], found.weights), mains)
+    return _Beats(clean, peaks, peaks[group], landmarks(clean, peaks[group], found.weights), mains)
 
 
 def _rates(peaks: np.ndarray, gaps: np.ndarray) -> tuple[float, float]:
@@ -204,40 +198,6 @@ def _require(beats: int, name: str, kind: str = "") -> None:
         )
 
 
-def _landmarks(clean: np.ndarray, peaks: np.ndarray, weights: np.ndarray) -> tuple[int, int, int, int]:
-    """R, QRS onset, QRS end and start of the PR stretch, in samples from the peaks.
-
-    Measured on the spatial velocity of a rough median beat: how fast the heart vector moves, anywhere.
-    """
-    reach = REACH + PR_REACH
-    inside = peaks[(peaks >= reach) & (peaks < clean.shape[1] - reach)]
-    if len(inside) == 0:
-        return 0, -REACH // 2, REACH // 2, -REACH // 2 - PR_LENGTH
-    cuts = sliding_window_view(clean, 2 * reach + 1, axis=1)[:, inside - reach].transpose(1, 0, 2)
-    rough = rank_in_place(np.array(cuts, order="C"))[(len(inside) - 1) // 2]
-    velocity = np.linalg.norm((rough[:, 2:] - rough[:, :-2]) * weights[:, None], axis=0)
-    velocity = np.pad(uniform_filter1d(velocity, 5), 1, mode="edge")
-    quiet = float(np.sort(velocity)[len(velocity) // 5])
-    first = reach - REACH // 2
-    centre = first + int(np.argmax(velocity[first : reach + REACH // 2 + 1]))
-    slow = velocity < quiet + 0.08 * (float(velocity[centre]) - quiet)
-    onset = centre - _first_run(slow[centre::-1], 5, REACH)
-    end = centre + _first_run(slow[centre:], 8, REACH)
-    # The stillest stretch shortly before the onset is the isoelectric line; later ones win ties.
-    starts = np.arange(max(0, onset - PR_REACH), max(1, onset - PR_LENGTH))
-    still = np.convolve(velocity, np.ones(PR_LENGTH), "valid")[starts]
-    pr = int(starts[len(still) - 1 - int(np.argmin(still[::-1]))])
-    rough = rough - rough[:, pr : pr + PR_LENGTH].mean(axis=1, keepdims=True)
-    r = _r_peak(np.linalg.norm(rough, axis=0), onset, end)
-    return r - reach, onset - reach, end - reach, pr - reach
-
-
-def _first_run(true: np.ndarray, length: int, limit: int) -> int:
-    """Index of the first run of so many true values, at most the limit."""
-    runs = np.convolve(true[: limit + length].astype(np.int64), np.ones(length, dtype=np.int64), "valid") == length
-    return int(np.argmax(runs)) if runs.any() else limit
-
-
 def _average(
     clean: np.ndarray, peaks: np.ndarray, marks: tuple[int, int, int, int], name: str
 ) -> tuple[np.ndarray, int, np.ndarray]:
@@ -256,7 +216,7 @@ def _average(
         beat -= beat[:, first : first + PR_LENGTH].mean(axis=1, keepdims=True)
         steady = noise <= USELESS_UV
         voters = beat[steady] if steady.sum() >= 3 else beat
-        moved = _r_peak(np.linalg.norm(voters, axis=0), R_SAMPLE + onset, R_SAMPLE + end) - R_SAMPLE
+        moved = r_peak(np.linalg.norm(voters, axis=0), R_SAMPLE + onset, R_SAMPLE + end) - R_SAMPLE
         if moved == 0:
             break
     return beat, len(used), noise
@@ -307,16 +267,3 @@ def _median(level: np.ndarray, peaks: np.ndarray) -> tuple[np.ndarray, np.ndarra
         high[:, NOISE_WINDOW] - low[:, NOISE_WINDOW] for low, high in zip(ranks[:half], ranks[::-1], strict=False)
     )
     return beat, np.asarray(np.mean(spread, axis=1, dtype=np.float64)) * (1000.0 / 0.7979 / len(ranks))
-
-
-def _r_peak(magnitude: np.ndarray, onset: int, end: int) -> int:
-    """Highest local maximum of the vector magnitude inside the QRS complex.
-
-    A local one, because a steep ST elevation may climb above R at the very end of the window.
-    """
-    inside = np.arange(max(onset, 1), min(end, len(magnitude) - 2) + 1)
-    m = magnitude[inside]
-    tops = (m >= magnitude[inside - 1]) & (m > magnitude[inside + 1])
-    if not tops.any():
-        return int(inside[np.argmax(m)])
-    return int(inside[np.argmax(np.where(tops, m, -1.0))])
