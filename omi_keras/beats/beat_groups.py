@@ -20,6 +20,15 @@ MIN_REPRODUCIBILITY = 0.5
 # The strictest correlation that a normal beat must reach; noisy recordings are given more room, down to 0.5.
 STRICT_CORRELATION = 0.85
 
+# T waves as sharp as QRS complexes are found with them: each follows its own so soon, at nearly the same distance, and
+# the next beat takes at least so much longer. Most beats must have one.
+T_AFTER = int(0.36 * QRS_RATE)
+T_JITTER = int(0.02 * QRS_RATE)
+LONGER = 1.2
+# At high rates T stands half way, and two shapes take turns: so alike among themselves, so much less alike each other,
+# and one of them so much narrower.
+ALIKE, LESS_ALIKE, NARROWER = 0.85, 0.1, 0.85
+
 NO_REPRODUCIBLE = "no reproducible beats, the signal looks like noise; check electrodes and lead wires"
 
 
@@ -144,6 +153,41 @@ def _aligned_once(leads: np.ndarray, peaks: np.ndarray, max_lag: int) -> tuple[n
     bend = before - 2.0 * here + after
     fraction = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1.0), 0.0)
     return np.clip(peaks + at - reach, 0, leads.shape[1] - 1), np.clip(fraction, -0.5, 0.5)
+
+
+def without_t_waves(leads: np.ndarray, peaks: np.ndarray) -> np.ndarray:
+    """Indices of those of the aligned peaks that are no T waves, where most beats have one as sharp as QRS.
+
+    Parameters
+    ----------
+    leads
+        (12, samples) weighted QRS-band leads.
+    peaks
+        (peaks,) aligned sample numbers.
+
+    Returns
+    -------
+    numpy.ndarray
+        Sorted indices into ``peaks``; all of them in nearly every recording.
+    """
+    everything = np.arange(len(peaks))
+    gaps = np.diff(peaks)
+    if len(peaks) < 6 or np.count_nonzero(gaps < T_AFTER) < 0.4 * len(peaks):
+        return everything
+    longer = np.append(gaps[1:], np.inf) >= LONGER * gaps
+    late = 1 + np.flatnonzero((gaps < T_AFTER) & longer)
+    steady = np.abs(gaps[late - 1] - median(gaps[late - 1])) <= T_JITTER if len(late) else np.zeros(0, dtype=bool)
+    if steady.sum() >= 0.4 * len(peaks):
+        return np.setdiff1d(everything, late[steady])
+    beats = tamed(segments(leads, peaks, HALF))
+    similar = correlations(beats)
+    turns = everything % 2
+    within = [float(median(similar[np.ix_(turns == k, turns == k)].ravel())) for k in (0, 1)]
+    across = float(median(similar[np.ix_(turns == 0, turns == 1)].ravel()))
+    if float(median(gaps)) >= T_AFTER or min(within) < ALIKE or across > min(within) - LESS_ALIKE:
+        return everything
+    even, odd = (_width(beats[turns == k]) for k in (0, 1))
+    return everything if min(even, odd) > NARROWER * max(even, odd) else everything[turns == int(odd < even)]
 
 
 def main_group(leads: np.ndarray, peaks: np.ndarray) -> np.ndarray | None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import uniform_filter1d
 
-from omi_keras.beats.beat_groups import NO_REPRODUCIBLE, align, main_group, rank_in_place
+from omi_keras.beats.beat_groups import NO_REPRODUCIBLE, align, main_group, rank_in_place, without_t_waves
 from omi_keras.beats.filters import HIGH_HZ, LOW_HZ, cosine_spectrum, filtered, mains_in_spectrum
+from omi_keras.beats.landmarks import PR_LENGTH, landmarks, r_peak
 from omi_keras.beats.median import median
 from omi_keras.beats.model_inputs import BEAT_SAMPLES, CROP_START, CROP_STOP
 from omi_keras.beats.natural_spline import natural_spline
-from omi_keras.beats.pacing import is_paced
-from omi_keras.beats.quality import check_length, check_record
+from omi_keras.beats.pacing import spike_mv, without_spikes
+from omi_keras.beats.quality import check_length, check_record, dropouts
 from omi_keras.beats.r_peaks import detect_r_peaks
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.record import LEADS, SAMPLING_RATE, Record
@@ -23,20 +22,20 @@ R_SAMPLE = 300
 MAX_SAMPLES = 10 * SAMPLING_RATE
 MIN_BEATS = 3
 
-# Half of the stretch around R in which QRS onset and end are sought: samples.
-REACH = int(0.16 * SAMPLING_RATE)
-# Length of the isoelectric stretch that is averaged for the baseline; how far before QRS onset it may start.
-PR_LENGTH = int(0.02 * SAMPLING_RATE)
-PR_REACH = int(0.06 * SAMPLING_RATE)
 # Noise about the median beat is measured from 0.2 s before R to 0.3 s after, clear of the neighbouring beats.
 NOISE_WINDOW = slice(R_SAMPLE - 100, R_SAMPLE + 150)
 # Above this it is flagged, above the second the lead has no say in where R is: µV.
 NOISY_UV = 150.0
 USELESS_UV = 500.0
+# A complex so near an end of the recording is not seen whole, where it is one: samples.
+EDGE = int(0.06 * SAMPLING_RATE)
 # Slow and wide, or fast and narrow, is how a wrong sampling frequency shows. Beats per minute; QRS in ms as
-# measured here, 68 to 78 in normal recordings.
+# measured here: 70 to 90 in normal recordings, 24 less than cardiologists measure from first onset to last end.
 SLOW = (45.0, 105.0)
 FAST = (180.0, 50.0)
+# A complex as broad as this may point away from lead I and from V6 at once, as those of a pacemaker do. Then the two
+# leads do not tell whether the arm electrodes are exchanged: ms, as measured here.
+BROAD = 110.0
 
 
 @dataclass(frozen=True)
@@ -50,15 +49,17 @@ class MedianBeat:
     rr_ms
         Median time between consecutive beats, milliseconds.
     heart_rate
-        Beats per minute, from the mean time between beats (in irregular rhythms not 60000 / ``rr_ms``).
+        Beats per minute, from the mean time between beats (in irregular rhythms not 60000 / ``rr_ms``). Complexes in
+        the first and last 60 ms and times across a dropout do not count.
     beats_found, beats_kept
         Beats detected in the first 10 s, and those that the median is made of.
     noise_uv
         (12,) float64: standard deviation of the kept beats about the median (robust), microvolts.
     flags
         The record's flags, those of :func:`omi_keras.beats.quality.check_record`, and ``few_beats`` (fewer than 5
-        kept), ``excluded_beats`` (over 30 % left out), ``paced`` (a spike before most beats), ``mains:50`` /
-        ``mains:60`` (removed), ``noisy:<lead>``, ``implausible_rate_or_width``. Sorted.
+        kept), ``excluded_beats`` (over 30 % left out), ``paced`` (a spike before most beats; bridged), ``mains:50`` /
+        ``mains:60`` (removed), ``noisy:<lead>``, ``dropout:<seconds>s`` (all leads stand still),
+        ``implausible_rate_or_width``; no ``lead_reversal`` of broad complexes. Sorted.
     """
 
     beat: np.ndarray
@@ -95,39 +96,88 @@ def median_beat(record: Record) -> MedianBeat:
     name = record.ecg_id
     signal = record.signal[:, :MAX_SAMPLES]
     check_length(signal, name)
-    spectrum, n = cosine_spectrum(signal), signal.shape[1]
+    spectrum = cosine_spectrum(signal)
     quality = check_record(signal, name, spectrum)
+    seen = _beats(spectrum, name)
+    spikes = spike_mv(signal, seen.normal + seen.marks[0], seen.marks[1] - seen.marks[0])
+    if spikes:
+        # They would be taken for the onset of QRS, its end, or for R; a recorder may have drawn them like a rail.
+        signal = without_spikes(signal, spikes)
+        spectrum = cosine_spectrum(signal)
+        quality = check_record(signal, name, spectrum)
+        seen = _beats(spectrum, name)
+    beat, kept, noise = _average(seen.clean, seen.normal, seen.marks, name)
+
+    gaps = dropouts(signal)
+    whole = seen.peaks[(seen.peaks >= EDGE) & (seen.peaks < signal.shape[1] - EDGE)]
+    rr, rate = _rates(whole if len(whole) > 1 else seen.peaks, gaps)
+    flags = {*record.flags, *quality, *(f"noisy:{LEADS[k]}" for k in np.flatnonzero(noise > NOISY_UV))}
+    if seen.mains is not None:
+        flags.add(f"mains:{seen.mains}")
+    if spikes:
+        flags.add("paced")
+    if kept < 5:
+        flags.add("few_beats")
+    if len(gaps):
+        flags.add(f"dropout:{np.diff(gaps).sum() / SAMPLING_RATE:.1f}s")
+    if len(seen.normal) < 0.7 * len(seen.peaks):
+        flags.add("excluded_beats")
+    width_ms = (seen.marks[2] - seen.marks[1]) * 1000.0 / SAMPLING_RATE
+    if spikes or width_ms >= BROAD:
+        flags.discard("lead_reversal")
+    if (rate < SLOW[0] and width_ms > SLOW[1]) or (rate > FAST[0] and width_ms < FAST[1]):
+        flags.add("implausible_rate_or_width")
+    return MedianBeat(beat, rr, rate, len(seen.peaks), kept, noise, tuple(sorted(flags)))
+
+
+@dataclass(frozen=True)
+class _Beats:
+    """Where the beats of a recording are.
+
+    Attributes
+    ----------
+    clean
+        (12, samples) mV, filtered.
+    peaks, normal
+        (beats,) samples of all beats and of the normal ones, near the middle of QRS.
+    marks
+        R, QRS onset, QRS end, start of the PR stretch, in samples from there.
+    mains
+        Frequency of the mains that was removed.
+    """
+
+    clean: np.ndarray
+    peaks: np.ndarray
+    normal: np.ndarray
+    marks: tuple[int, int, int, int]
+    mains: int | None
+
+
+def _beats(spectrum: np.ndarray, name: str) -> _Beats:
+    """Detect, align, group and mark the beats."""
+    n = spectrum.shape[1]
     found = detect_r_peaks(spectrum)
     if not found.weights.any():
         raise InputError(f"{name}: no signal, all leads are flat; check the electrodes", "no_signal")
     _require(len(found.peaks), name)
-
     coarse, fraction = align(found.leads, found.peaks)
+    beats = without_t_waves(found.leads, coarse)
+    coarse, fraction = coarse[beats], fraction[beats]
     group = main_group(found.leads, coarse)
     if group is None:
         raise InputError(f"{name}: {NO_REPRODUCIBLE}", "no_reproducible_beats")
     peaks = _to_samples(coarse + fraction, n / found.leads.shape[1], n)
     mains = mains_in_spectrum(spectrum)
     clean = filtered(spectrum, LOW_HZ, HIGH_HZ, mains=mains)
-    good = peaks[group]
-    marks = _landmarks(clean, good, found.weights)
-    beat, kept, noise = _average(clean, good, marks, name)
+    return _Beats(clean, peaks, peaks[group], landmarks(clean, peaks[group], found.weights), mains)
 
-    rr = float(median(np.diff(peaks))) * 1000.0 / SAMPLING_RATE
-    rate = 60.0 * SAMPLING_RATE * (len(peaks) - 1) / float(peaks[-1] - peaks[0])
-    flags = {*record.flags, *quality, *(f"noisy:{LEADS[k]}" for k in np.flatnonzero(noise > NOISY_UV))}
-    if mains is not None:
-        flags.add(f"mains:{mains}")
-    if is_paced(signal, np.rint((found.peaks + 0.5) * n / found.leads.shape[1]).astype(np.intp)):
-        flags.add("paced")
-    if kept < 5:
-        flags.add("few_beats")
-    if len(group) < 0.7 * len(peaks):
-        flags.add("excluded_beats")
-    width_ms = (marks[2] - marks[1]) * 1000.0 / SAMPLING_RATE
-    if (rate < SLOW[0] and width_ms > SLOW[1]) or (rate > FAST[0] and width_ms < FAST[1]):
-        flags.add("implausible_rate_or_width")
-    return MedianBeat(beat, rr, rate, len(peaks), kept, noise, tuple(sorted(flags)))
+
+def _rates(peaks: np.ndarray, gaps: np.ndarray) -> tuple[float, float]:
+    """Median time between beats in ms, mean beats per minute; beats inside a dropout are not known to be missing."""
+    before, after = peaks[:-1, None], peaks[1:, None]
+    known = ~((gaps[:, 0] < after) & (gaps[:, 1] > before)).any(axis=1)
+    rr = np.diff(peaks)[known if known.any() else slice(None)]
+    return float(median(rr)) * 1000.0 / SAMPLING_RATE, 60.0 * SAMPLING_RATE * len(rr) / float(rr.sum())
 
 
 def _to_samples(places: np.ndarray, ratio: float, n: int) -> np.ndarray:
@@ -148,40 +198,6 @@ def _require(beats: int, name: str, kind: str = "") -> None:
         )
 
 
-def _landmarks(clean: np.ndarray, peaks: np.ndarray, weights: np.ndarray) -> tuple[int, int, int, int]:
-    """R, QRS onset, QRS end and start of the PR stretch, in samples from the peaks.
-
-    Measured on the spatial velocity of a rough median beat: how fast the heart vector moves, anywhere.
-    """
-    reach = REACH + PR_REACH
-    inside = peaks[(peaks >= reach) & (peaks < clean.shape[1] - reach)]
-    if len(inside) == 0:
-        return 0, -REACH // 2, REACH // 2, -REACH // 2 - PR_LENGTH
-    cuts = sliding_window_view(clean, 2 * reach + 1, axis=1)[:, inside - reach].transpose(1, 0, 2)
-    rough = rank_in_place(np.array(cuts, order="C"))[(len(inside) - 1) // 2]
-    velocity = np.linalg.norm((rough[:, 2:] - rough[:, :-2]) * weights[:, None], axis=0)
-    velocity = np.pad(uniform_filter1d(velocity, 5), 1, mode="edge")
-    quiet = float(np.sort(velocity)[len(velocity) // 5])
-    first = reach - REACH // 2
-    centre = first + int(np.argmax(velocity[first : reach + REACH // 2 + 1]))
-    slow = velocity < quiet + 0.08 * (float(velocity[centre]) - quiet)
-    onset = centre - _first_run(slow[centre::-1], 5, REACH)
-    end = centre + _first_run(slow[centre:], 8, REACH)
-    # The stillest stretch shortly before the onset is the isoelectric line; later ones win ties.
-    starts = np.arange(max(0, onset - PR_REACH), max(1, onset - PR_LENGTH))
-    still = np.convolve(velocity, np.ones(PR_LENGTH), "valid")[starts]
-    pr = int(starts[len(still) - 1 - int(np.argmin(still[::-1]))])
-    rough = rough - rough[:, pr : pr + PR_LENGTH].mean(axis=1, keepdims=True)
-    r = _r_peak(np.linalg.norm(rough, axis=0), onset, end)
-    return r - reach, onset - reach, end - reach, pr - reach
-
-
-def _first_run(true: np.ndarray, length: int, limit: int) -> int:
-    """Index of the first run of so many true values, at most the limit."""
-    runs = np.convolve(true[: limit + length].astype(np.int64), np.ones(length, dtype=np.int64), "valid") == length
-    return int(np.argmax(runs)) if runs.any() else limit
-
-
 def _average(
     clean: np.ndarray, peaks: np.ndarray, marks: tuple[int, int, int, int], name: str
 ) -> tuple[np.ndarray, int, np.ndarray]:
@@ -200,7 +216,7 @@ def _average(
         beat -= beat[:, first : first + PR_LENGTH].mean(axis=1, keepdims=True)
         steady = noise <= USELESS_UV
         voters = beat[steady] if steady.sum() >= 3 else beat
-        moved = _r_peak(np.linalg.norm(voters, axis=0), R_SAMPLE + onset, R_SAMPLE + end) - R_SAMPLE
+        moved = r_peak(np.linalg.norm(voters, axis=0), R_SAMPLE + onset, R_SAMPLE + end) - R_SAMPLE
         if moved == 0:
             break
     return beat, len(used), noise
@@ -251,16 +267,3 @@ def _median(level: np.ndarray, peaks: np.ndarray) -> tuple[np.ndarray, np.ndarra
         high[:, NOISE_WINDOW] - low[:, NOISE_WINDOW] for low, high in zip(ranks[:half], ranks[::-1], strict=False)
     )
     return beat, np.asarray(np.mean(spread, axis=1, dtype=np.float64)) * (1000.0 / 0.7979 / len(ranks))
-
-
-def _r_peak(magnitude: np.ndarray, onset: int, end: int) -> int:
-    """Highest local maximum of the vector magnitude inside the QRS complex.
-
-    A local one, because a steep ST elevation may climb above R at the very end of the window.
-    """
-    inside = np.arange(max(onset, 1), min(end, len(magnitude) - 2) + 1)
-    m = magnitude[inside]
-    tops = (m >= magnitude[inside - 1]) & (m > magnitude[inside + 1])
-    if not tops.any():
-        return int(inside[np.argmax(m)])
-    return int(inside[np.argmax(np.where(tops, m, -1.0))])

@@ -7,6 +7,7 @@ import numpy as np
 from omi_keras.beats.filters import band_gain, cosine_spectrum, filtered
 from omi_keras.beats.median import median
 from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.limb_leads import EINTHOVEN_UV, limb_lead_error_uv
 from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 
 MIN_SECONDS = 5.0
@@ -15,11 +16,17 @@ MAX_TYPICAL_MV = 20.0
 MIN_TYPICAL_MV = 0.05
 FLAT_MV = 0.005
 MAX_FLAT_LEADS = 2
-# Recorded limb leads obey III = II - I within a few microvolts of rounding.
-EINTHOVEN_UV = 100.0
 # Real peaks differ by noise; a converter at its end writes the same value again and again.
 CLIPPED_SHARE = 0.004
 CLIPPED_RUN = 3
+# The end of a converter is far from where the lead usually is: share of the lead's range. Where the isoelectric line
+# itself is the lowest or highest that a lead reaches, a filter of the recorder may have drawn it flat, but not for
+# so long: samples.
+FROM_MEDIAN = 0.25
+STUCK = SAMPLING_RATE // 2
+# All leads stand still so long where nothing was recorded: samples. A pause of the heart still has noise; recorders
+# that smooth the isoelectric line keep it still for up to 0.14 s.
+DROPOUT = SAMPLING_RATE // 2
 # I and V6 look at the same wall from the same side.
 REVERSED_CORRELATION = -0.6
 REVERSAL_HZ = (1.0, 40.0)
@@ -95,28 +102,6 @@ def check_length(signal: np.ndarray, name: str) -> None:
         )
 
 
-def limb_lead_error_uv(signal: np.ndarray) -> float:
-    """How far the limb leads are from III = II - I and Goldberger's aVR, aVL and aVF.
-
-    Parameters
-    ----------
-    signal
-        (12, samples) millivolts.
-
-    Returns
-    -------
-    float
-        99th percentile of the largest of the four residuals, µV, offsets removed. QRS complexes fill a tenth
-        of the time, so they count and a single spike does not.
-    """
-    # Every fourth sample tells it well enough, in a quarter of the time.
-    one, two, three, avr, avl, avf = signal[:6, ::4].astype(np.float64)
-    residual = np.stack([three - (two - one), avr + (one + two) / 2, avl - (one - two / 2), avf - (two - one / 2)])
-    residual -= median(residual)[:, None]
-    ranked = np.sort(np.abs(residual), axis=1)
-    return 1000.0 * float(ranked[:, round(0.99 * (ranked.shape[1] - 1))].max())
-
-
 def _typical_range(signal: np.ndarray) -> np.ndarray:
     """Median over the lively seconds of each lead's peak to peak, (12,) mV.
 
@@ -146,12 +131,30 @@ def _often_at_an_end(signal: np.ndarray) -> np.ndarray:
 
 
 def _is_clipped(lead: np.ndarray) -> bool:
-    for at_end in _at_ends(lead):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], at_end.view(np.int8), [0]])))
-        runs = edges[1::2] - edges[::2]
-        if runs[runs >= CLIPPED_RUN].sum() > CLIPPED_SHARE * len(lead):
+    usual = float(median(lead))
+    far = FROM_MEDIAN * float(np.ptp(lead))
+    for at_end, end in zip(_at_ends(lead), (float(lead.max()), float(lead.min())), strict=True):
+        runs = np.diff(_runs(at_end), axis=1)[:, 0]
+        if runs[runs >= (CLIPPED_RUN if abs(end - usual) > far else STUCK)].sum() > CLIPPED_SHARE * len(lead):
             return True
     return False
+
+
+def _runs(true: np.ndarray) -> np.ndarray:
+    """Start and stop of each run of true values, (runs, 2)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], true.view(np.int8), [0]])))
+    return edges.reshape(-1, 2)
+
+
+def dropouts(signal: np.ndarray) -> np.ndarray:
+    """Stretches in which every lead stands still: start and stop in samples, (dropouts, 2)."""
+    # Every 32nd sample tells whether there may be one.
+    coarse = (signal[:, 32::32] == signal[:, :-32:32]).all(axis=0)
+    if np.convolve(coarse, np.ones(DROPOUT // 32 - 2), "valid").max(initial=0) < DROPOUT // 32 - 2:
+        return np.empty((0, 2), dtype=np.intp)
+    runs = _runs((signal[:, 1:] == signal[:, :-1]).all(axis=0))
+    runs[:, 1] += 1
+    return runs[np.diff(runs, axis=1)[:, 0] >= DROPOUT]
 
 
 def _looks_reversed(spectrum: np.ndarray) -> bool:

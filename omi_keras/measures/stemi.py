@@ -32,8 +32,10 @@ POSTERIOR_MV = 0.05
 # Sgarbossa et al., N Engl J Med 1996;334:481-487: the two signs that reach 3 points alone. Smith et al., Ann Emerg
 # Med 2012;60:766-776: discordant elevation counts from a quarter of the S wave.
 CONCORDANT_MV, DISCORDANT_SHARE = 0.1, 0.25
-# Surawicz et al., AHA/ACCF/HRS recommendations part III, J Am Coll Cardiol 2009;53:976-981.
-LEFT_BUNDLE_MS = 120.0
+# Surawicz et al., AHA/ACCF/HRS recommendations part III, J Am Coll Cardiol 2009;53:976-981, ask for 120 ms. From the
+# first onset to the last end in any lead, as measured here, healthy people reach 116; complete block begins at 130 to
+# 140 (Strauss et al., Am J Cardiol 2011;107:927-934).
+LEFT_BUNDLE_MS = 130.0
 # R in V1 of a left bundle branch block is small beside its S; in V6 or I nothing but R is left.
 SMALL_R, SMALL_Q, SMALL_S = 0.3, 0.05, 0.35
 # Cornell voltage: R in aVL and S in V3. Hancock et al., AHA/ACCF/HRS recommendations part V, J Am Coll Cardiol

@@ -11,9 +11,9 @@ import numpy as np
 
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.formats import aecg, arrays, csv, dicom, edf, foreign, matlab, muse, scp, sierra, wfdb, xml
-from omi_keras.recordings.formats.beats import limb_leads
 from omi_keras.recordings.formats.files import read_bytes
 from omi_keras.recordings.formats.recording import DERIVABLE, Recording, check_length, printable
+from omi_keras.recordings.limb_leads import limb_leads
 from omi_keras.recordings.record import LEADS, SAMPLING_RATE, Record, Sex
 from omi_keras.recordings.resampling import resample
 

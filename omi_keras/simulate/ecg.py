@@ -27,6 +27,9 @@ from omi_keras.simulate.rhythm import Rhythm, draw_rhythm, earlier_p, strip
 BEAT_SAMPLES, R_SAMPLE = 600, 300
 # Between a patient's ECGs, minutes.
 _GAP_MINUTES = 70.0
+# The waves are built around the time when the last force of QRS has fallen to a fifteenth. Cardiologists call the end
+# of QRS what comes after all of it: so much later, by how they mark real beats (docs/explanation/signal.md).
+J_SEEN_MS = 9.0
 # What a condition does to the heart rate, beats per minute.
 _RATE_SHIFTS = {"pericarditis": 14.0, "diffuse ischaemia": 12.0, "early repolarisation": -8.0, "RCA": -9.0}
 
@@ -54,7 +57,7 @@ class Truth:
         interval, level on the PQ segment, R peak of the vector magnitude at sample 300. Exchanged cables show in it;
         a loose or missing electrode does not.
     j_ms
-        J point, ms after the R peak.
+        J point, where cardiologists would mark it, ms after the R peak.
     st_level_mv
         (12,) float32 mV, 60 ms after the J point, against the PQ segment.
     injury_mv
@@ -163,7 +166,8 @@ def simulate_ecg(plan: PlannedECG, seed: int = 0) -> SimulatedECG:
     signal = to_millivolts(record(vector, field, rng, plan.site, noise_level, fault))
 
     true = true_beat(beat, rhythm, anatomy, exchanged(field, fault))
-    st_sample = R_SAMPLE + round((beat.j_point + 60.0) * SAMPLING_RATE / 1000.0)
+    j_ms = beat.j_point + J_SEEN_MS
+    st_sample = R_SAMPLE + round((j_ms + 60.0) * SAMPLING_RATE / 1000.0)
     in_strip = rhythm.recorded
     return SimulatedECG(
         record=Record(
@@ -183,7 +187,7 @@ def simulate_ecg(plan: PlannedECG, seed: int = 0) -> SimulatedECG:
             noise_level=noise_level,
             fault=fault,
             true_beat=true,
-            j_ms=beat.j_point,
+            j_ms=j_ms,
             st_level_mv=true[:, st_sample].copy(),
             injury_mv=0.0 if occlusion is None else occlusion.st_mv * anatomy.gain,
             minutes=0.0 if occlusion is None else occlusion.minutes,

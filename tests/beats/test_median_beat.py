@@ -138,6 +138,62 @@ def test_bigeminy_gives_the_conducted_beat(synthetic: Make, record: Wrap, truth:
     assert "excluded_beats" in result.flags
 
 
+def _bells(beats: np.ndarray, waves: list[tuple[float, float, float]], seconds: float = 10.0) -> np.ndarray:
+    """(12, samples): in every lead the same waves, each (s from R, width in s, mV)."""
+    t = np.arange(round(500 * seconds)) / 500.0
+    course = sum(h * np.exp(-0.5 * ((t - r - at) / w) ** 2) for r in beats for at, w, h in waves)
+    gains = np.array([0.6, 1.0, 0.4, -0.8, 0.1, 0.7, -0.5, 0.6, 0.9, 1.2, 1.1, 0.9])
+    return _noise(gains[:, None] * course, 0.004)
+
+
+@pytest.mark.parametrize("rate", [50.0, 70.0, 90.0, 118.0])
+def test_t_waves_as_tall_and_sharp_as_r_are_no_beats(record: Wrap, rate: float) -> None:
+    beats = np.arange(0.35, 9.6, 60.0 / rate)
+    qrs = [(0.0, 0.012, 1.0), (0.024, 0.010, -0.4)]
+    result = median_beat(record(_bells(beats, [*qrs, (0.27, 0.017, 1.0)])))
+    assert result.heart_rate == pytest.approx(rate, abs=1.5)
+    assert "excluded_beats" not in result.flags
+    # R, not T, at sample 300.
+    assert abs(int(np.argmax(result.beat[1, 200:380])) - 100) <= 2
+
+
+@pytest.mark.parametrize("rate", [140.0, 170.0, 205.0])
+def test_fast_hearts_keep_every_beat(record: Wrap, rate: float) -> None:
+    beats = np.arange(0.35, 9.9, 60.0 / rate)
+    qrs = [(0.0, 0.012, 1.0), (0.024, 0.010, -0.4)]
+    result = median_beat(record(_bells(beats, [*qrs, (0.17, 0.03, 0.25)])))
+    assert result.heart_rate == pytest.approx(rate, abs=1.5)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(4.7, 8.7), (0.0, 3.0), (6.0, 10.0)])
+@pytest.mark.parametrize("level", [0.0, 0.8])
+def test_a_dropout_is_told_and_makes_no_pause(
+    synthetic: Make, record: Wrap, start: float, stop: float, level: float
+) -> None:
+    signal = _noise(synthetic(NORMAL_BEATS), 0.01)
+    signal[:, int(start * 500) : int(stop * 500)] = level
+    result = median_beat(record(signal))
+    assert f"dropout:{stop - start:.1f}s" in result.flags
+    assert result.heart_rate == pytest.approx(70, abs=2)
+    assert result.rr_ms == pytest.approx(857, abs=10)
+
+
+def test_a_pause_of_the_heart_is_no_dropout(synthetic: Make, record: Wrap) -> None:
+    result = median_beat(record(_noise(synthetic([0.5, 1.3, 2.1, 6.4, 7.2, 8.0, 8.8]), 0.005)))
+    assert not any(flag.startswith("dropout") for flag in result.flags)
+    assert result.heart_rate == pytest.approx(60 * 6 / 8.3, abs=1)
+
+
+@pytest.mark.parametrize("late", [9.945, 9.97, 9.99])
+def test_what_begins_in_the_last_60_ms_does_not_count(synthetic: Make, record: Wrap, late: float) -> None:
+    beats = np.arange(0.43, 9.5, 0.857)
+    one = median_beat(record(_noise(synthetic(beats), 0.005)))
+    # An extrasystole, cut off: its place cannot be known.
+    other = median_beat(record(_noise(synthetic(beats, ectopic=[late]), 0.005)))
+    assert other.heart_rate == pytest.approx(one.heart_rate, abs=0.2)
+    assert other.rr_ms == one.rr_ms
+
+
 def test_baseline_wander_is_taken_out(synthetic: Make, record: Wrap, truth: np.ndarray) -> None:
     t = np.arange(5000) / 500.0
     wander = 0.5 * np.sin(2 * np.pi * 0.25 * t) + 0.3 * np.sin(2 * np.pi * 0.1 * t + 1) + 2.0

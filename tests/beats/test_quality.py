@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omi_keras.beats.quality import check_record, limb_lead_error_uv
+from omi_keras.beats.quality import check_record, dropouts
 from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.limb_leads import limb_lead_error_uv
 from omi_keras.recordings.readers import read_record
 from omi_keras.recordings.record import LEADS
 
@@ -75,6 +76,40 @@ def test_nothing_at_all() -> None:
 def test_clipping_is_flagged_where_it_is(ecg: np.ndarray) -> None:
     ecg[10] = np.clip(ecg[10], -0.2, 0.4)
     assert check_record(ecg, "x") == ("clipped:V5",)
+
+
+@pytest.mark.parametrize("way", [1.0, -1.0])
+def test_a_flat_isoelectric_line_is_no_rail(ecg: np.ndarray, way: float) -> None:
+    # A recorder that smooths it between the waves, which all point one way: nothing lies beyond.
+    lead = np.abs(ecg[10])
+    ecg[10] = way * np.where(lead < 0.02, 0.0, lead)
+    assert check_record(ecg, "x") == ()
+
+
+@pytest.mark.parametrize("way", [1.0, -1.0])
+def test_a_lead_that_sticks_to_its_end_is_clipped(ecg: np.ndarray, way: float) -> None:
+    # The rail lies just beyond the isoelectric line, and the lead drifts onto it for two seconds.
+    ecg[10] = way * np.maximum(np.abs(ecg[10]), -0.03)
+    ecg[10, 1000:2000] = way * -0.03
+    assert check_record(ecg, "x") == ("clipped:V5",)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(1500, 3500), (0, 900), (4200, 5000)])
+@pytest.mark.parametrize("level", [0.0, -1.25])
+def test_dropouts_are_found(ecg: np.ndarray, start: int, stop: int, level: float) -> None:
+    assert len(dropouts(ecg)) == 0
+    ecg[:, start:stop] = level
+    np.testing.assert_array_equal(dropouts(ecg), [[start, stop]])
+    # A flat lead beside changes nothing.
+    ecg[3] = 0.5
+    np.testing.assert_array_equal(dropouts(ecg), [[start, stop]])
+
+
+def test_a_still_line_between_beats_is_no_dropout(ecg: np.ndarray) -> None:
+    ecg[:, 700:780] = ecg[:, 700:701]
+    assert len(dropouts(ecg)) == 0
+    ecg[:3, 2000:4000] = 0.0
+    assert len(dropouts(ecg)) == 0
 
 
 def test_swapped_names_break_einthoven(ecg: np.ndarray) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omi_keras.beats.quality import limb_lead_error_uv
 from omi_keras.recordings.formats.wfdb import read_signals
 from omi_keras.recordings.formats.wfdb_header import read_header
+from omi_keras.recordings.limb_leads import limb_lead_error_uv
 from omi_keras.recordings.readers import read_record
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from omi_keras.recordings.formats.recording import INDEPENDENT, lead_name
+from omi_keras.recordings.limb_leads import limb_leads
 from omi_keras.recordings.record import LEADS, SAMPLING_RATE, DeviceBeat
 from omi_keras.recordings.resampling import resample
 
@@ -44,13 +45,3 @@ def device_beat(named: dict[str, np.ndarray], rate: float, r_sample: float | Non
     if r_sample is None or not 0 < r_sample < len(one):
         return DeviceBeat(beat)
     return DeviceBeat(beat, round(r_sample * SAMPLING_RATE / rate))
-
-
-def limb_leads(one: np.ndarray, two: np.ndarray) -> dict[str, np.ndarray]:
-    """Einthoven's and Goldberger's laws: the four limb leads that I and II determine."""
-    return {
-        "III": two - one,
-        "aVR": -(one + two) / 2,
-        "aVL": one - two / 2,
-        "aVF": two - one / 2,
-    }

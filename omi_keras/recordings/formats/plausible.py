@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
-from scipy.signal import find_peaks
+from scipy.signal import butter, find_peaks, sosfiltfilt
 
-from omi_keras.beats.filters import cosine_spectrum, filtered
-from omi_keras.beats.quality import EINTHOVEN_UV, limb_lead_error_uv
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.formats.recording import INDEPENDENT
+from omi_keras.recordings.limb_leads import EINTHOVEN_UV, limb_lead_error_uv
 from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 
 # What ECG devices sample at, and how long a recording lasts: the one that nobody names is 10 s at 500 Hz.
@@ -44,6 +43,8 @@ MOST_OFF = 0.3
 MOVING, PAUSE = 0.15, 8
 REFRACTORY, BEFORE, AFTER, LONGEST_QRS = 125, 100, 300, 90
 MIN_BEATS = 3
+
+_BAND = butter(2, (0.7, 100.0), "bandpass", fs=SAMPLING_RATE, output="sos")
 
 
 def assumed_units(signal: np.ndarray, rate: float, file: str, ask: str, *, counts: bool) -> str:
@@ -156,7 +157,7 @@ def _doubt(signal: np.ndarray) -> str:
 
 def _rate_and_width(signal: np.ndarray) -> tuple[float, float] | None:
     """Beats a minute and width of the middle QRS complex's core in ms, were this 500 Hz; None without three beats."""
-    clean = filtered(cosine_spectrum(signal), 0.7, 100.0)
+    clean = sosfiltfilt(_BAND, signal, axis=1)
     speed = np.abs(clean[:, 2:] - clean[:, :-2])
     top = np.quantile(speed, 0.99, axis=1)
     live = top > 0.05 * top.max()
