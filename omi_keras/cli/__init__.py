@@ -8,8 +8,17 @@ import click
 
 from omi_keras import __version__
 from omi_keras.chatter import quiet_process
-from omi_keras.cli import data, device, evidence, learn, train
+from omi_keras.cli.check_parity import check_parity
+from omi_keras.cli.evaluate import evaluate
+from omi_keras.cli.export_tflite import export_tflite
+from omi_keras.cli.import_torch import import_torch
+from omi_keras.cli.predict import predict
+from omi_keras.cli.prepare import prepare
+from omi_keras.cli.saliency import saliency
+from omi_keras.cli.select import select
+from omi_keras.cli.simulate import simulate
 from omi_keras.cli.terminal import Commands, unbreakable
+from omi_keras.cli.train import search_lr, train
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,16 +47,6 @@ def main() -> None:
 
 
 for command in (
-    data.simulate,
-    data.prepare,
-    train.train,
-    train.search_lr,
-    evidence.evaluate,
-    learn.select,
-    evidence.saliency,
-    learn.import_torch,
-    device.export_tflite,
-    device.check_parity,
-    device.predict,
-):
+    simulate, prepare, train, search_lr, evaluate, select, saliency, import_torch, export_tflite, check_parity, predict,
+):  # fmt: skip
     main.add_command(command)

@@ -25,3 +25,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Source of all chance."
 )
+verify_option = click.option(
+    "--verify",
+    "public_key",
+    type=FOLDER,
+    metavar="KEY",
+    help="PEM file of the Ed25519 public key that must have signed the bundle; nothing of it is used before that.",
+)

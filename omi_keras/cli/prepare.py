@@ -1,4 +1,4 @@
-"""Commands that make datasets: simulate, prepare."""
+"""omi-keras prepare: recordings and labels → a dataset."""
 
 from __future__ import annotations
 
@@ -7,52 +7,8 @@ from typing import Any
 
 import click
 
-from omi_keras.cli.options import FOLDER, force_option, json_option, out_argument, seed_option
-from omi_keras.cli.terminal import INTERRUPTED, fail, progress, result, watched
-
-
-@click.command()
-@out_argument
-@click.option("--ecgs", type=int, default=10893, show_default=True, help="Number of ECGs.")
-@click.option("--patients", type=int, default=7297, show_default=True, help="Number of patients.")
-@click.option("--prevalence", type=float, default=0.066, show_default=True, help="Fraction of patients with OMI.")
-@click.option(
-    "--as", "kind", type=click.Choice(["dataset", "records"]), default="dataset", show_default=True,
-    help="A dataset to train on, or WFDB recordings with labels.csv to prepare.",
-)  # fmt: skip
-@click.option("--true-beats", is_flag=True, help="Also write true_beats.npy: the beats without noise.")
-@seed_option
-@force_option
-@json_option
-def simulate(
-    out: Path, ecgs: int, patients: int, prevalence: float, kind: str, true_beats: bool, seed: int, force: bool,
-    as_json: bool,
-) -> None:  # fmt: skip
-    """Simulate a cohort of chest-pain patients into folder OUT.
-
-    The default has the size and shape of the paper's Table 3. The truth about each ECG (occluded artery, ST level of
-    each lead, rhythm, mimic, fault, noise level) stands in the columns beside its label; no model sees them.
-
-    \b
-    Example:
-      omi-keras simulate cohort/ --ecgs 2000 --patients 1400 --prevalence 0.2
-    """
-    from omi_keras.data.artifacts import new_folder, versions, write_json
-    from omi_keras.data.prepare import prepare_cohort
-    from omi_keras.simulate.cohort import simulate_cohort
-    from omi_keras.simulate.records import write_records
-
-    cohort = simulate_cohort(ecgs, patients, prevalence, seed)
-    config = {"ecgs": ecgs, "patients": patients, "prevalence": prevalence, "seed": seed}
-    with progress("simulating") as tick:
-        if kind == "records":
-            info = {"format_version": 1, "kind": "records", "simulated": True, "rejected": 0, "simulation": config}
-            with new_folder(out, "simulation.json", force=force) as folder:
-                info["ecgs"] = write_records(watched(cohort, tick, ecgs), folder, true_beats=true_beats)
-                write_json(folder / "simulation.json", info | {"versions": versions()})
-        else:
-            info = prepare_cohort(cohort, out, config=config, true_beats=true_beats, force=force, tick=tick)
-    result(info, as_json, f"{info['ecgs']} simulated ECGs in {out}, {info['rejected']} rejected")
+from omi_keras.cli.options import FOLDER, force_option, json_option, out_argument
+from omi_keras.cli.terminal import INTERRUPTED, fail, progress, result
 
 
 @click.command()

@@ -1,0 +1,60 @@
+"""omi-keras predict: ECG files → probabilities and decisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from omi_keras.cli.options import FOLDER, json_option, verify_option
+from omi_keras.cli.terminal import BAD_INPUT, result
+from omi_keras.recordings.errors import InputError
+
+
+@click.command()
+@click.argument("model_or_bundle", type=FOLDER)
+@click.argument("files", type=FOLDER, nargs=-1, required=True, metavar="FILE [FILE ...]")
+@verify_option
+@json_option
+def predict(model_or_bundle: Path, files: tuple[Path, ...], public_key: Path | None, as_json: bool) -> None:
+    """Judge ECG FILEs with a bundle or a model folder: probability, decision at the operating point, quality.
+
+    A file that cannot be judged gets a sentence instead, the others are judged, and the exit code is 2.
+
+    \b
+    Example:
+      omi-keras predict bundle/ patient1.hea patient2.hea --json
+    """
+    from omi_keras.predict import open_detector
+
+    detect = open_detector(model_or_bundle, public_key)
+    rows: list[dict[str, Any]] = []
+    for file in files:
+        try:
+            found = detect(file)
+        except InputError as error:
+            # A recording is known by its id further on; here by its file.
+            sentence = f"{file.name}: {str(error).removeprefix(f'{file.name}: ').removeprefix(f'{file.stem}: ')}"
+            rows.append({"file": str(file), "error": sentence})
+            if not as_json:
+                click.echo(f"omi-keras: {sentence}", err=True)
+            continue
+        rows.append(
+            {
+                "file": str(file),
+                "ecg_id": file.stem,
+                "probability": found.probability,
+                "decision": bool(found.decision),
+                "threshold": found.threshold,
+                "quality": list(found.quality),
+            }
+        )
+        if not as_json:
+            decision = "OMI" if found.decision else "no OMI"
+            quality = " ".join(found.quality) or "good"
+            click.echo(f"{file}  P(OMI) {found.probability:.3f}  {decision}  quality: {quality}")
+    if as_json:
+        result(rows, as_json, "")
+    if any("error" in row for row in rows):
+        raise SystemExit(BAD_INPUT)
