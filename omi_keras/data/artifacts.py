@@ -41,6 +41,7 @@ PACKAGES = (
     "keras",
     "tensorflow",
     "tensorflow-cpu",
+    "jax",
     "ai-edge-litert",
 )
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{16}\.part")

@@ -12,8 +12,10 @@ from omi_keras.signal.errors import InputError
 BACKENDS = ("tensorflow", "jax")
 
 
-def load_backend() -> None:
-    """Import Keras; TensorFlow's C++ code reports missing GPUs on standard error, which helps nobody here.
+def load_backend() -> str:
+    """Import Keras and return the name of its backend.
+
+    TensorFlow's C++ code reports missing GPUs on standard error, which helps nobody here.
 
     Raises
     ------
@@ -22,7 +24,8 @@ def load_backend() -> None:
     """
     check_backend()
     with quiet_stderr():
-        import keras  # noqa: F401
+        import keras
+    return str(keras.backend.backend())
 
 
 def check_backend() -> None:
