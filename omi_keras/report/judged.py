@@ -24,7 +24,7 @@ from omi_keras.models.catalogue import MODELS
 from omi_keras.report.provenance import provenance
 from omi_keras.signal.errors import InputError
 from omi_keras.signal.stemi import stemi_criteria
-from omi_keras.training.run import FoldResult, Run
+from omi_keras.training.run import FoldResult, Run, dataset_path
 
 RESAMPLES = 2000
 WRONGEST = 5
@@ -77,7 +77,7 @@ class Judged:
     def data(self) -> tuple[Dataset | None, str]:
         """The dataset of the runs, or None and why."""
         asked, config = self.dataset, self.runs[0].config
-        place = asked or Path(str(config.get("dataset", "")))
+        place = asked or dataset_path(self.runs[0].path, config)
         add = "add --dataset to see subgroups and the STEMI criteria"
         try:
             data = load_dataset(place)
