@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import zipfile
@@ -86,7 +87,10 @@ def errors_name(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None:
+        if error.errno is None:  # NumPy's, on a full disk
+            sentence = f"not all of it could be written, perhaps for want of space ({error})"
+            raise OSError(errno.EIO, sentence, str(path)) from None
+        if error.filename is None:
             error.filename = str(path)
         raise
 

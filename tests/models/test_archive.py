@@ -95,6 +95,11 @@ def test_a_full_disk_has_a_name(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="its own"), errors_name(path):
         raise OSError(errno.ENOSPC, "No space left on device", "its own")
+    with (
+        pytest.raises(OSError, match=r"for want of space \(52 requested and 47 written\): '.*model\.keras'"),
+        errors_name(path),
+    ):
+        raise OSError("52 requested and 47 written")  # NumPy's
 
 
 def test_a_model_that_could_not_be_written_leaves_nothing(tmp_path):
