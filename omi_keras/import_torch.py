@@ -8,6 +8,7 @@ from typing import Any
 
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256
 from omi_keras.model import write_model_info
+from omi_keras.models.archive import save_network
 from omi_keras.models.catalogue import build
 from omi_keras.models.weights.torch_checkpoint import read_checkpoint
 from omi_keras.models.weights.torch_weights import load_torch_parameters
@@ -53,7 +54,7 @@ def import_torch(
         },
     }
     with new_folder(out, "model.json", force=force) as folder:
-        model.save(folder / "model.keras")
+        save_network(folder / "model.keras", model)
         write_model_info(folder, info)
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     return {"model": name, "threshold": threshold, "trainable_parameters": trainable, **origin}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
         json_option,
         force_option,
         seed_option,
-        click.option("--resume", is_flag=True, help="Continue what was interrupted."),
+        click.option("--resume", is_flag=True, help="Continue what was interrupted, with the same settings."),
         click.option(
             "--scheduler", default="local", show_default=True, metavar="local|dask://HOST:PORT",
             help="Train folds on a Dask cluster whose workers see the same files (needs the distributed extra).",
@@ -39,7 +40,8 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--threads", type=click.IntRange(1),
-            help="Threads of each fold: the same number gives the same bits  [default: the cores divided by --jobs]",
+            help="Threads of each fold on a CPU: the same number gives the same bits.  [default: the cores of this "
+            "machine divided by --jobs]",
         ),
         click.option(
             "--imagenet-weights", type=FOLDER,
@@ -48,7 +50,7 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--mixed-precision/--no-mixed-precision", default=None,
             help="Compute in 16 bits: float16 with loss scaling on a GPU, bfloat16 on a CPU that has it. What is "
-            "saved is float32.  [default: on a GPU only]",
+            "saved, and judged after each epoch, is float32.  [default: on a GPU only]",
         ),
         click.option(
             "--balance", type=click.Choice(["batch", "class"]), default="batch", show_default=True,
@@ -90,7 +92,7 @@ def train(
 
     Folds are independent: --jobs trains several at the same time on this machine, --scheduler on a cluster. A fold
     whose process dies is taken up again from its last epoch. With KERAS_BACKEND=jax in the environment the networks
-    train on JAX, without TensorFlow.
+    train on JAX, without TensorFlow. Several commands may train different --folds of one RUN at the same time.
 
     random-forest grows on engineered features of the median beats instead: it has no epochs, batches or learning
     rate; its few hyper-parameters are chosen by the same validation score on the same folds.
@@ -109,40 +111,40 @@ def train(
         refuse_existing(run, "config.json", options["force"])
     rate = learning_rate or LEARNING_RATES.get(model, 0.0)
     data, protocol, start, where = _prepare(dataset, run, model, rate, options)
-    from omi_keras.training.cross_validation import read_metrics, start_run, train_folds
+    from omi_keras.training.cross_validation import read_metrics, started_run, train_folds
     from omi_keras.training.jobs import Job
 
     if tensorboard and model != RANDOM_FOREST:
         _needs_tensorflow()
     resume, force = options["resume"], options["force"]
-    folds = start_run(data, run, protocol, **start, resume=resume, force=force)
-    jobs = [
-        Job(dataset.absolute(), run.absolute(), fold, start["imagenet_weights"], tensorboard=tensorboard)
-        for fold in folds
-    ]
-    with Display(len(jobs), already=len(read_metrics(run, folds)), epochs=_rows(protocol)) as display:
-        try:
+    with (
+        _stoppable(f"omi-keras train {dataset} {run} ... --resume"),
+        started_run(data, run, protocol, **start, resume=resume, force=force) as folds,
+    ):
+        jobs = [
+            Job(dataset.absolute(), run.absolute(), fold, start["imagenet_weights"], tensorboard=tensorboard)
+            for fold in folds
+        ]
+        with Display(len(jobs), already=len(read_metrics(run, folds)), epochs=_rows(protocol)) as display:
             failed = train_folds(
                 jobs, where, epoch_done=lambda job, row: display.epoch(f"fold {job.fold}", row),
                 fold_done=lambda job: display.fold_done(f"fold {job.fold}"),
                 **({"step_done": display.step} if where.here else {}),
             )  # fmt: skip
-        except KeyboardInterrupt:
-            _stopped(f"omi-keras train {dataset} {run} ... --resume")
-    results = read_metrics(run, folds)
+        results, page = read_metrics(run, folds), []
+        if results:
+            from omi_keras.report import write_run_page
+
+            page = [f"to read: {write_run_page(run, dataset)}"]
     mark, step = " (simulated)" if data.simulated else "", "candidate" if model == RANDOM_FOREST else "epoch"
     text = [
         f"fold {fold}{mark}: validation AUC {m['validation']['auc']:.3f}, AP {m['validation']['ap']:.3f}; "
         f"test AUC {m['test']['auc']:.3f}, AP {m['test']['ap']:.3f}; best {step} {m['best_epoch']}"
         for fold, m in results.items()
     ]
-    if results:
-        from omi_keras.report import write_run_page
-
-        text.append(f"to read: {write_run_page(run, dataset)}")
     missing = [fold for fold in folds if fold not in results]
     content = {"run": str(run), "simulated": data.simulated, "folds": results, "missing": missing}
-    result(content, as_json, "\n".join(text))
+    result(content, as_json, "\n".join([*text, *page]))
     if failed:
         why = "; ".join(f"fold {job.fold}: {error}" for job, error in failed.items())
         fail(f"{run} lacks {len(missing)} of {len(folds)} folds: {why}; continue with --resume", CHECK_FAILED)
@@ -168,18 +170,20 @@ def search_lr(dataset: Path, out: Path, model: str, rates: str, as_json: bool, *
 
     if not options["resume"]:
         refuse_existing(out, "search.json", options["force"])
-    data, protocol, start, where = _prepare(dataset, out / f"rate-{wanted[0]:g}", model, wanted[0], options)
+    data, protocol, start, where = _prepare(dataset, out, model, wanted[0], options)
     from omi_keras.training.search import search_learning_rate
 
     count = len(start["folds"] or range(start["n_folds"])) * len(wanted)
-    with Display(count, epochs=protocol.epochs) as display:
-        try:
-            found = search_learning_rate(
-                data, out, protocol, wanted, **start, where=where, resume=options["resume"], force=options["force"],
-                rate_epoch_done=lambda rate, fold, row: display.epoch(f"rate {rate:g} fold {fold}", row),
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            _stopped(f"omi-keras search-lr {dataset} {out} ... --resume")
+    with (
+        _stoppable(f"omi-keras search-lr {dataset} {out} ... --resume"),
+        Display(count, epochs=protocol.epochs) as display,
+    ):
+        steps: dict[str, Any] = {"step_done": display.step} if where.here else {}
+        found = search_learning_rate(
+            data, out, protocol, wanted, **start, where=where, resume=options["resume"], force=options["force"],
+            rate_epoch_done=lambda rate, fold, row: display.epoch(f"rate {rate:g} fold {fold}", row),
+            fold_done=lambda rate, fold: display.fold_done(f"rate {rate:g} fold {fold}"), **steps,
+        )  # fmt: skip
     mark = " (simulated)" if data.simulated else ""
     text = [
         f"{row['learning_rate']:g}{mark}: validation score {row['val_score_mean']:.4f} over {row['folds']} folds, "
@@ -213,13 +217,13 @@ def _prepare(
     from omi_keras.training.cross_validation import Where
     from omi_keras.training.devices import visible_gpus
     from omi_keras.training.protocol import Protocol
-    from omi_keras.training.runtime import available_cores
+    from omi_keras.training.runtime import available_cores, use_threads
 
     jobs = options["jobs"] or max(1, len(visible_gpus()) if model != RANDOM_FOREST else 1)
     if model == RANDOM_FOREST:
-        protocol = Protocol(model, 0, 0, 0.0, "class", options["seed"])
+        protocol = Protocol(model, 0, 0, 0.0, "class", options["seed"], backend=None)
     else:
-        load_backend()
+        backend = load_backend()
         checksum = None
         if weights:
             from omi_keras.models.weights.imagenet import weights_file
@@ -227,29 +231,34 @@ def _prepare(
             checksum = sha256(weights_file(weights))
         started = _started(run) if options["resume"] else {}
         threads = options["threads"] or started.get("threads") or max(1, available_cores() // jobs)
+        use_threads(threads)  # before JAX is asked whether it has a GPU, which starts it
         protocol = Protocol(
             model, options["epochs"], options["batch_size"], rate, options["balance"], options["seed"],
-            _precision(options["mixed_precision"], started), checksum, threads,
+            _precision(options["mixed_precision"], started), checksum, threads, backend,
         )  # fmt: skip
     where = Where(jobs, options["scheduler"])
     return data, protocol, {"folds": folds, "n_folds": possible, "imagenet_weights": weights}, where
 
 
-def _started(run: Path) -> dict[str, Any]:
-    """What the run was started with, if it was."""
+def _started(folder: Path) -> dict[str, Any]:
+    """What the run or search in the folder was started with, if it was."""
     from omi_keras.data.artifacts import read_json
     from omi_keras.training.run import CONFIG_FIELDS, FORMAT_VERSION
 
-    path = run / "config.json"
-    return read_json(path, "a run", FORMAT_VERSION, CONFIG_FIELDS) if path.exists() else {}
+    for name, what, fields in (("config.json", "a run", CONFIG_FIELDS), ("search.json", "a search", {})):
+        if (folder / name).exists():
+            return read_json(folder / name, what, FORMAT_VERSION, fields)
+    return {}
 
 
 def _precision(wanted: bool | None, started: dict[str, Any]) -> Any:
-    """What was asked for; else what the run was started with; else what the machine is made for."""
+    """What was asked for, in the form that the run was started with; else in the form that the machine is made for."""
     from omi_keras.training.runtime import has_gpu, mixed_precision
 
-    if wanted is None and started:
-        return started.get("precision", "float32")
+    if started:
+        precision = started.get("precision", "float32")
+        if wanted in (None, precision != "float32"):
+            return precision
     return mixed_precision() if wanted or (wanted is None and has_gpu()) else "float32"
 
 
@@ -273,8 +282,13 @@ def _rows(protocol: Protocol) -> int:
     return len(CANDIDATES)
 
 
-def _stopped(command: str) -> None:
-    fail(f"stopped; continue with the same command and --resume: {command}", INTERRUPTED)
+@contextmanager
+def _stoppable(command: str) -> Iterator[None]:
+    """Within, Ctrl-C and SIGTERM end everything in order; who stopped hears how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail(f"stopped; continue with the same command and --resume: {command}", INTERRUPTED)
 
 
 def _given(context: click.Context, names: tuple[str, ...]) -> list[str]:

@@ -42,6 +42,7 @@ PACKAGES = (
     "keras",
     "tensorflow",
     "tensorflow-cpu",
+    "jax",
     "ai-edge-litert",
 )
 

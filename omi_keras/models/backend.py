@@ -10,8 +10,10 @@ from omi_keras.recordings.errors import InputError
 BACKENDS = ("tensorflow", "jax")
 
 
-def load_backend() -> None:
-    """Import Keras; its backend tells of missing GPUs on standard error, which helps nobody here.
+def load_backend() -> str:
+    """Import Keras and return its backend's name.
+
+    The backend tells of missing GPUs on standard error, which helps nobody here.
 
     Raises
     ------
@@ -21,7 +23,8 @@ def load_backend() -> None:
     check_backend()
     filter_command()
     with without_chatter():
-        import keras  # noqa: F401
+        import keras
+    return str(keras.backend.backend())
 
 
 def check_backend() -> None:

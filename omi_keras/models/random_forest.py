@@ -14,6 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from omi_keras.data.artifacts import write_bytes
 from omi_keras.measures.features import FEATURES
+from omi_keras.models.archive import errors_name, same_forest_bytes
 from omi_keras.recordings.errors import InputError
 
 # skops does not trust it, because its arrays are used unchecked; _is_sound checks them.
@@ -65,11 +66,12 @@ def grow_forest(
 
 
 def save_forest(path: Path, forest: RandomForest) -> None:
-    """Write a ``.skops`` file: trees, feature names and importances, no pickle."""
+    """Write a ``.skops`` file: trees, feature names and importances, no pickle. Equal forests give equal bytes."""
     from skops.io import dumps
 
     content = {"forest": forest.forest, "features": list(forest.features), "importances": forest.importances}
-    write_bytes(path, dumps(content))
+    with errors_name(path):
+        write_bytes(path, same_forest_bytes(dumps(content)))
 
 
 def load_forest(path: Path) -> RandomForest:

@@ -27,7 +27,7 @@ from omi_keras.report.notes import notes
 from omi_keras.report.provenance import provenance
 from omi_keras.report.report_page import Evidence, report_html
 from omi_keras.report.wrongest import most_wrong
-from omi_keras.training.run import FoldResult, Run
+from omi_keras.training.run import FoldResult, Run, dataset_path
 
 RESAMPLES = 2000
 # Columns of a dataset that make subgroups, besides age.
@@ -86,7 +86,7 @@ class Findings:
     def data(self) -> tuple[Dataset | None, str]:
         """The dataset of the runs, or None and why."""
         asked, config = self.dataset, self.runs[0].config
-        place = asked or Path(str(config.get("dataset", "")))
+        place = asked or dataset_path(self.runs[0].path, config)
         add = "add --dataset to see subgroups and the STEMI criteria"
         try:
             data = load_dataset(place)

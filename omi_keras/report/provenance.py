@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from omi_keras.data.artifacts import versions
-from omi_keras.training.run import Run
+from omi_keras.training.run import Run, dataset_path, deciding
 
-SETTINGS = ("epochs", "batch_size", "learning_rate", "balance", "seed", "mixed_precision", "n_folds")
+# Of what decides a run, what stands elsewhere: in the row's name, and in rows of its own.
+ELSEWHERE = ("model", "dataset_sha256")
 
 
 def provenance(runs: list[Run], resamples: int, seed: int) -> dict[str, str]:
@@ -15,14 +16,16 @@ def provenance(runs: list[Run], resamples: int, seed: int) -> dict[str, str]:
         config = run.config
         found[f"{run.model}: run"] = str(run.path)
         found[f"{run.model}: settings"] = ", ".join(
-            f"{name.replace('_', ' ')} {config[name]}" for name in SETTINGS if name in config
+            f"{name.replace('_', ' ')} {value}"
+            for name, value in deciding(config).items()
+            if name not in ELSEWHERE and value is not None
         )
         folds = ", ".join(str(fold.fold) for fold in run.results)
         found[f"{run.model}: folds tested"] = f"{folds} of {config['n_folds']}"
         found[f"{run.model}: trained with"] = _listed(config.get("versions"))
     config = runs[0].config
     kind = "simulated" if any(run.simulated for run in runs) else "recorded"
-    found["dataset"] = f"{config.get('dataset', '')} ({kind})"
+    found["dataset"] = f"{dataset_path(runs[0].path, config)} ({kind})"
     found |= {f"SHA-256 of {name}": str(value) for name, value in config["dataset_sha256"].items()}
     return found | {
         "bootstrap": f"{resamples} resamples of patients, seed {seed}",

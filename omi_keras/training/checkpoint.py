@@ -40,29 +40,39 @@ class Progress:
         return len(self.history)
 
 
-def save_checkpoint(path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress) -> None:
-    """Write weights, optimizer slots and progress. The sampler needs no state: it is seeded by epoch."""
+def save_checkpoint(
+    path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress, run_id: str = ""
+) -> None:
+    """Write weights, optimizer slots, progress and whose they are. The sampler is seeded by epoch: it has no state."""
     arrays: dict[str, Any] = {}
     for kind, values in _variables(model, optimizer).items():
         arrays |= {f"{kind}/{index}": np.asarray(value) for index, value in enumerate(values)}
     arrays |= {f"best/{index}": value for index, value in enumerate(progress.best_weights)}
-    state = {"schedule": asdict(progress.schedule), "history": progress.history}
+    state = {"schedule": asdict(progress.schedule), "history": progress.history, "run": run_id}
     arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_bytes(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress:
+def load_checkpoint(
+    path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, run_id: str = ""
+) -> Progress:
     """Read a checkpoint into ``model`` and its ``optimizer``, which must be built, so that its slots exist.
 
     Raises
     ------
     InputError
-        When the file is not a checkpoint of this model.
+        When the file is not a checkpoint of this model, or says that it belongs to another run than ``run_id``.
     """
     try:
-        return _read(path, model, optimizer)
+        return _read(path, model, optimizer, run_id)
+    except _OfAnotherRun:
+        raise InputError(
+            f"{path} is a checkpoint of another run: of other settings or another dataset; delete it to train the fold "
+            f"anew",
+            "another_run",
+        ) from None
     except Exception as error:  # zip, NumPy, JSON and Keras say it each in their own way
         raise InputError(
             f"{path} is not a checkpoint of this run ({type(error).__name__}); delete it to train the fold anew",
@@ -70,12 +80,19 @@ def load_checkpoint(path: Path, model: keras.Model, optimizer: keras.optimizers.
         ) from None
 
 
-def _read(path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress:
+class _OfAnotherRun(Exception):
+    pass
+
+
+def _read(path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, run_id: str) -> Progress:
     with np.load(path, allow_pickle=False) as arrays:
+        state = json.loads(arrays["state"].tobytes())
+        # Those of omi-keras 0.1.0 do not say.
+        if state.get("run", run_id) != run_id:
+            raise _OfAnotherRun
         for kind, variables in _variables(model, optimizer).items():
             for index, variable in enumerate(variables):
                 variable.assign(arrays[f"{kind}/{index}"])
-        state = json.loads(arrays["state"].tobytes())
         best = [arrays[f"best/{index}"] for index in range(len(model.weights))]
     return Progress(Schedule(**state["schedule"]), state["history"], best)
 

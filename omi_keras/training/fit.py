@@ -31,6 +31,7 @@ def fit_fold(
     validation: np.ndarray,
     checkpoint: Path,
     *,
+    run_id: str = "",
     start: Mapping[str, np.ndarray] | None = None,
     epoch_done: EpochDone = lambda row: None,
     step_done: StepDone = lambda step, steps: None,
@@ -45,6 +46,8 @@ def fit_fold(
         Rows of the two parts.
     checkpoint
         File written after each epoch.
+    run_id
+        Which run a checkpoint must belong to.
     start
         ImageNet parameters that a ResNet-18 starts from.
     epoch_done, step_done
@@ -66,13 +69,16 @@ def fit_fold(
     optimizer.build(model.trainable_variables)
     progress = Progress(Schedule(protocol.learning_rate))
     if checkpoint.exists():
-        progress = load_checkpoint(checkpoint, model, optimizer)
+        progress = load_checkpoint(checkpoint, model, optimizer, run_id)
 
     def batches_of(epoch: int) -> list[np.ndarray]:
         rng = np.random.default_rng([protocol.seed, fold, epoch])
         batches = epoch_batches(omi[training], protocol.batch_size, protocol.balance, rng)
         return [training[rows] for rows in batches]
 
+    # What is saved: without an optimizer, whose slots would make the file three times as large, and in float32. It is
+    # judged as well, because a network that computes in 16 bits gives other numbers than the one that anybody gets.
+    saved = build(protocol.model, "float32")
     train = _epoch(protocol, model, optimizer, beats, omi, training, batches_of(1))
     while progress.epoch < protocol.epochs:
         epoch = progress.epoch + 1
@@ -80,7 +86,8 @@ def fit_fold(
         batches = batches_of(epoch)
         # Chance may give a small dataset an epoch without any batch.
         loss = train(batches, step_done) if batches else float("nan")
-        logits = predict_logits(model, beats, validation)
+        saved.set_weights(model.get_weights())
+        logits = predict_logits(saved, beats, validation)
         if not np.isfinite(logits).all():
             raise InputError(
                 f"training diverged in epoch {epoch}: the network no longer gives numbers; lower --learning-rate",
@@ -96,15 +103,13 @@ def fit_fold(
         }
         progress.history.append(row)
         if progress.schedule.see(epoch, found["score"]):
-            progress.best_weights = [np.array(weight) for weight in model.get_weights()]
-        save_checkpoint(checkpoint, model, optimizer, progress)
+            progress.best_weights = [np.array(weight) for weight in saved.get_weights()]
+        save_checkpoint(checkpoint, model, optimizer, progress, run_id)
         # For whoever watches from another process.
         write_history(checkpoint.parent, progress.history)
         epoch_done(row)
-    # A fresh model has no optimizer, whose slots would make the saved file three times as large, and is in float32.
-    best = build(protocol.model, "float32")
-    best.set_weights(progress.best_weights)
-    return best, progress
+    saved.set_weights(progress.best_weights)
+    return saved, progress
 
 
 def _epoch(

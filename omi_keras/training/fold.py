@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omi_keras.data.artifacts import remove_half_written, write_json
+from omi_keras.data.artifacts import read_json, remove, write_json
 from omi_keras.data.dataset import Dataset
+from omi_keras.data.exclusive import move_to_new_name
 from omi_keras.data.folds import rotation
 from omi_keras.evaluation.metrics import best_f1_threshold, operating_point_metrics, ranking_metrics
+from omi_keras.models.archive import errors_name
 from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.jobs import Job
+from omi_keras.training.locks import clear_partial, fold_at_work
 from omi_keras.training.protocol import Protocol
-from omi_keras.training.run import FORMAT_VERSION, fold_folder, partial_folder, write_history, write_table
+from omi_keras.training.run import (
+    CONFIG_FIELDS,
+    FORMAT_VERSION,
+    fold_folder,
+    partial_folder,
+    run_id,
+    write_history,
+    write_table,
+)
 from omi_keras.training.tensorboard import with_tensorboard
 
 
@@ -40,6 +50,8 @@ class Cohort:
         a random forest.
     start
         Parameters that a network starts from, or None.
+    run_id
+        :func:`omi_keras.training.run.run_id` of the run.
     """
 
     dataset: Dataset
@@ -47,7 +59,8 @@ class Cohort:
     fold: np.ndarray
     n_folds: int
     inputs: np.ndarray
-    start: Mapping[str, np.ndarray] | None = None
+    start: Mapping[str, np.ndarray] | None
+    run_id: str
 
 
 @dataclass(frozen=True)
@@ -64,10 +77,12 @@ class _Fitted:
 def train_fold(cohort: Cohort, job: Job, protocol: Protocol, callbacks: dict[str, Any]) -> None:
     """Train the fold of ``job`` and write ``run/fold-NN``; continues from the checkpoint that an interruption left.
 
+    A fold that another process has finished meanwhile is left as it is.
+
     Raises
     ------
     InputError
-        When another process is training the same fold.
+        When another process is training the same fold, or has replaced the run.
     """
     training_folds, validation_fold, test_fold = rotation(job.fold, cohort.n_folds)
     parts = {
@@ -75,31 +90,23 @@ def train_fold(cohort: Cohort, job: Job, protocol: Protocol, callbacks: dict[str
         "validation": np.flatnonzero(cohort.fold == validation_fold),
         "test": np.flatnonzero(cohort.fold == test_fold),
     }
-    partial = partial_folder(job.run, job.fold)
-    partial.mkdir(exist_ok=True)
-    with _alone(partial, job):
-        remove_half_written(partial)
-        _train(cohort, partial, protocol, job, parts, callbacks)
-        partial.rename(fold_folder(job.run, job.fold))
-
-
-@contextmanager
-def _alone(partial: Path, job: Job) -> Iterator[None]:
-    """Keep other processes from training the same fold. The system frees the lock of a process that dies."""
-    lock = partial / "lock"
-    with lock.open("w", encoding="utf-8") as file:
+    with fold_at_work(job.run, job.fold):
+        # Only now is it certain that no other process finishes the fold or replaces the run.
+        clear_partial(job.run, job.fold)
+        folder, partial = fold_folder(job.run, job.fold), partial_folder(job.run, job.fold)
+        config = read_json(job.run / "config.json", "a run", FORMAT_VERSION, CONFIG_FIELDS)
+        if run_id(config) != cohort.run_id:
+            raise InputError(f"{job.run} was replaced by another run while this one began", "replaced")
+        if folder.exists():
+            remove(partial)
+            return
+        partial.mkdir(exist_ok=True)
         try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows
-            pass
-        except OSError:
-            raise InputError(
-                f"fold {job.fold} of {job.run} is being trained by another process; wait for it, or stop it", "busy"
-            ) from None
-        yield
-    (fold_folder(job.run, job.fold) / "lock").unlink(missing_ok=True)
+            with errors_name(partial):
+                _train(cohort, partial, protocol, job, parts, callbacks)
+                move_to_new_name(partial, folder)
+        finally:
+            clear_partial(job.run, job.fold)
 
 
 def _train(
@@ -118,7 +125,11 @@ def _train(
     probability = {split: fitted.probability(parts[split]) for split in splits}
     omi = {split: cohort.omi[rows] for split, rows in parts.items()}
     threshold = best_f1_threshold(omi["validation"], probability["validation"])
-    metrics: dict[str, Any] = {"format_version": FORMAT_VERSION, "simulated": cohort.dataset.simulated}
+    metrics: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "simulated": cohort.dataset.simulated,
+        "run": cohort.run_id,
+    }
     for split, values in probability.items():
         metrics[split] = ranking_metrics(omi[split], values) | operating_point_metrics(omi[split], values, threshold)
     metrics |= {"threshold": threshold, "best_epoch": fitted.best_epoch, "epochs": len(fitted.history)}
@@ -144,6 +155,7 @@ def _fit_network(
     checkpoint: Path,
     callbacks: dict[str, Any],
 ) -> _Fitted:
+    from omi_keras.models.archive import save_network
     from omi_keras.models.inference import omi_probability, predict_logits
     from omi_keras.training.fit import fit_fold
 
@@ -155,6 +167,7 @@ def _fit_network(
         parts["training"],
         parts["validation"],
         checkpoint,
+        run_id=cohort.run_id,
         start=cohort.start,
         **callbacks,
     )
@@ -162,7 +175,7 @@ def _fit_network(
         progress.history,
         progress.schedule.best_epoch,
         lambda rows: omi_probability(predict_logits(model, cohort.inputs, rows)),
-        lambda folder: model.save(folder / "model.keras"),
+        lambda folder: save_network(folder / "model.keras", model),
     )
 
 

@@ -12,11 +12,12 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import pandas as pd
 
@@ -29,6 +30,8 @@ from omi_keras.training.run import fold_folder, partial_folder
 # How often a fold is taken up again after its worker died: killed by the system, or its machine lost.
 RETRIES = 3
 LOOK_SECONDS = 0.5
+# How long a process that is to end may take: a step of the largest network, and to remove what it was writing.
+CLEAR_UP_SECONDS = 10
 
 Ended = tuple["Job", InputError | None]
 
@@ -56,7 +59,7 @@ class Train(Protocol):
 
 def run_jobs(
     train: Train, jobs: list[Job], processes: int, scheduler: str, *, epoch_done: JobEpochDone
-) -> Iterator[Ended]:
+) -> Generator[Ended]:
     """Do all jobs elsewhere; yield each with its error, or None, as it ends.
 
     Parameters
@@ -72,16 +75,18 @@ def run_jobs(
     """
     elsewhere = _on_this_machine(train, jobs, processes) if scheduler == "local" else _on_dask(train, jobs, scheduler)
     seen = {job: _read_history(job) for job in jobs}
-    for finished in elsewhere:
-        for job, rows in seen.items():
-            for row in _read_history(job)[len(rows) :]:
-                rows.append(row)
-                epoch_done(job, row)
-        if finished:
-            yield finished
+    # Closed at once when this is: what is at work elsewhere ends before anybody clears up after it.
+    with closing(elsewhere):
+        for finished in elsewhere:
+            for job, rows in seen.items():
+                for row in _read_history(job)[len(rows) :]:
+                    rows.append(row)
+                    epoch_done(job, row)
+            if finished:
+                yield finished
 
 
-def _on_this_machine(train: Train, jobs: list[Job], processes: int) -> Iterator[Ended | None]:
+def _on_this_machine(train: Train, jobs: list[Job], processes: int) -> Generator[Ended | None]:
     # A fresh interpreter for each fold: TensorFlow does not survive a fork, and all memory is given back.
     context = multiprocessing.get_context("spawn")
     left, deaths = deque(jobs), Counter[Job]()
@@ -93,9 +98,13 @@ def _on_this_machine(train: Train, jobs: list[Job], processes: int) -> Iterator[
                 job, share = left.popleft(), free.pop()
                 receiver, sender = context.Pipe(duplex=False)
                 process = context.Process(target=_work, args=(train, job, share, sender), daemon=True)
-                process.start()
+                try:
+                    process.start()
+                finally:
+                    # Ctrl-C may come between the two.
+                    if process.pid is not None:
+                        busy[process.sentinel] = process, receiver, job, share
                 sender.close()
-                busy[process.sentinel] = process, receiver, job, share
             for sentinel in wait(list(busy), LOOK_SECONDS):
                 process, receiver, job, share = busy.pop(sentinel)
                 free.append(share)
@@ -109,16 +118,30 @@ def _on_this_machine(train: Train, jobs: list[Job], processes: int) -> Iterator[
                     yield job, _for_the_user(error)
             yield None
     finally:
-        for process, *_ in busy.values():
+        _end([process for process, *_ in busy.values()])
+
+
+def _end(processes: list[Any]) -> None:
+    """End processes, those that do not clear up in time by force: also when Ctrl-C is pressed once more meanwhile."""
+    try:
+        for process in processes:
             process.terminate()
+        deadline = time.monotonic() + CLEAR_UP_SECONDS
+        for process in processes:
+            process.join(max(0, deadline - time.monotonic()))
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
             process.join()
 
 
 def _work(train: Train, job: Job, share: Share, sender: Connection) -> None:
     """Do one job in a process of its own, which ends when its parent ends."""
-    # Ctrl-C reaches every process of a terminal: the parent ends the others.
+    # Ctrl-C reaches every process of a terminal: the parent ends the others, by a signal that lets them clear up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     quiet_python()
+    signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     share.take()
     error = None
@@ -127,6 +150,10 @@ def _work(train: Train, job: Job, share: Share, sender: Connection) -> None:
     except Exception as exception:  # handed to the parent, who raises what is not for the user
         error = exception
     sender.send(error)
+
+
+def _leave(*where: object) -> NoReturn:
+    raise SystemExit(143)
 
 
 def _end_with_parent() -> None:
@@ -146,7 +173,7 @@ def _outcome(process: Any, receiver: Connection) -> tuple[bool, Exception | None
             return True, None
 
 
-def _on_dask(train: Train, jobs: list[Job], scheduler: str) -> Iterator[Ended | None]:
+def _on_dask(train: Train, jobs: list[Job], scheduler: str) -> Generator[Ended | None]:
     with dask_client(scheduler) as client:
         futures = {client.submit(train, job, pure=False, retries=RETRIES): job for job in jobs}
         waiting = set(futures)

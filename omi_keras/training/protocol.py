@@ -12,7 +12,7 @@ from omi_keras.models.catalogue import Precision
 class Protocol:
     """The settings of a run, written to ``config.json``; a run is resumed with the same ones only.
 
-    A random forest takes ``model`` and ``seed``; it has no epochs, batches or learning rate.
+    A random forest takes ``model`` and ``seed``; it has no epochs, batches or learning rate, and no backend.
     """
 
     model: str
@@ -26,3 +26,5 @@ class Protocol:
     imagenet_sha256: str | None = None
     # Threads of a training process: sums over a batch are divided among them, so that another number rounds otherwise.
     threads: int = 0
+    # Keras' backend: another one rounds otherwise, and draws other initial weights. None: no network.
+    backend: str | None = "tensorflow"

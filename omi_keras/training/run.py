@@ -1,7 +1,7 @@
 """The run folder: what cross-validation leaves behind, and reading it back.
 
 run/
-  config.json  model, protocol, dataset, seed, versions
+  config.json  model, protocol, dataset (its path, and its path from the run), seed, versions
   folds.csv    ecg_id, patient_id, fold
   fold-00/ …   model.keras, history.csv, predictions.csv, metrics.json; of a random forest model.skops and
                importances.csv
@@ -9,19 +9,23 @@ run/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+import os
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from omi_keras.data import tables
-from omi_keras.data.artifacts import FieldKind, read_json, write_bytes
+from omi_keras.data.artifacts import FieldKind, plain, read_json, write_bytes
 from omi_keras.data.folds import FEWEST_FOLDS
 from omi_keras.data.tables import read_table
 from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count, is_number, is_probability
+from omi_keras.training.protocol import Protocol
 
 FORMAT_VERSION = 1
 MOST_FOLDS = 100  # two digits in the names of their folders
@@ -38,8 +42,72 @@ METRICS_FIELDS: dict[str, FieldKind] = {
     "best_epoch": is_count,
 }
 # Features of all beats while the forests of a run grow.
-FEATURES_FILE = ".features.npy"
+FEATURES_FILE, PARTIAL_FEATURES_FILE, FEATURES_LOCK = ".features.npy", ".features.partial.npy", ".features.lock"
 HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "val_auc", "val_ap", "val_score", "learning_rate")
+
+
+# What a forest's result depends on; the other settings are those of networks.
+_OF_FORESTS = ("model", "seed", "n_folds", "dataset_sha256")
+_DEFAULTS = {field.name: field.default for field in fields(Protocol) if field.default is not MISSING}
+
+
+def deciding(config: dict[str, Any]) -> dict[str, Any]:
+    """What a fold's result depends on, from ``config.json``. A setting that is younger than the run had its default."""
+    names = [field.name for field in fields(Protocol)] + ["n_folds", "dataset_sha256"]
+    given = _DEFAULTS | config
+    return {
+        name: given[name]
+        for name in names
+        if name in given and (config.get("model") != RANDOM_FOREST or name in _OF_FORESTS)
+    }
+
+
+def run_id(config: dict[str, Any]) -> str:
+    """What tells a run's checkpoints and folds from another run's: the SHA-256 of all that decides its results."""
+    # Without defaults, so that a setting of a later version leaves the names of older runs as they are.
+    decides = {name: value for name, value in deciding(config).items() if value != _DEFAULTS.get(name, MISSING)}
+    return hashlib.sha256(json.dumps(plain(decides), sort_keys=True).encode()).hexdigest()
+
+
+def where_dataset_is(dataset: Path, run: Path) -> dict[str, str | None]:
+    """The dataset's place for ``config.json``: its path, and its path from ``run`` where there is one."""
+    try:
+        beside = os.path.relpath(dataset.absolute(), run.absolute())
+    except ValueError:  # on another drive
+        beside = None
+    return {"dataset": str(dataset.absolute()), "dataset_from_run": beside}
+
+
+def dataset_path(run: Path, config: dict[str, Any]) -> Path:
+    """Where the dataset of a run is now: where it was, or where it is if both were moved together.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    config
+        Its ``config.json``. Runs of omi-keras 0.1.0 have the path as it was typed.
+
+    Returns
+    -------
+    The place with the run's own dataset; without one, the place where it was.
+    """
+    was = Path(str(config.get("dataset", "")))
+    beside = config.get("dataset_from_run")
+    # A path that was typed, beside the run, is most often right as well.
+    places = [was, *(run.absolute() / beside, run.resolve() / beside)] if isinstance(beside, str) else [was]
+    if not isinstance(beside, str) and not was.is_absolute():
+        places.append(run.absolute().parent / was)
+    places = [Path(os.path.normpath(place)) for place in places]
+    return next((place for place in places if _is_dataset(place, config)), places[0])
+
+
+def _is_dataset(place: Path, config: dict[str, Any]) -> bool:
+    try:
+        sums = json.loads((place / "dataset.json").read_text(encoding="utf-8"))["sha256"]
+        return all(sums[name] == value for name, value in config["dataset_sha256"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def fold_folder(run: Path, fold: int) -> Path:
@@ -122,10 +190,12 @@ def load_run(path: Path) -> Run:
     Raises
     ------
     InputError
-        When it is not a run, or no fold of it is finished.
+        When it is not a run, a fold of it belongs to another run, or none is finished.
     """
     config = read_json(path / "config.json", "a run", FORMAT_VERSION, CONFIG_FIELDS)
     results = [_load_fold(folder) for folder in sorted(path.glob("fold-[0-9][0-9]"))]
+    for result in results:
+        refuse_foreign(result.path, result.metrics, config)
     if not results:
         raise InputError(f"{path} has no finished fold yet; continue it with: omi-keras train ... --resume", "empty")
     folds = read_folds(path / "folds.csv")
@@ -135,6 +205,16 @@ def load_run(path: Path) -> Run:
             f"{path} has a fold {fold} and {config['n_folds']} folds; it was altered, train again", "altered"
         )
     return Run(path, config, folds, results)
+
+
+def refuse_foreign(fold: Path, metrics: dict[str, Any], config: dict[str, Any]) -> None:
+    """Raise InputError when a finished fold says that it belongs to another run than ``config`` is of."""
+    if metrics.get("run", run_id(config)) != run_id(config):
+        raise InputError(
+            f"{fold} belongs to a run of other settings or another dataset than {fold.parent / 'config.json'}; move it "
+            f"away, and train this fold again with: omi-keras train ... --resume",
+            "another_run",
+        )
 
 
 def read_folds(path: Path) -> pd.DataFrame:

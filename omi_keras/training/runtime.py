@@ -9,12 +9,14 @@ from pathlib import Path
 from omi_keras.models.catalogue import Precision
 from omi_keras.models.fast.memory import keep_freed_memory
 
+# What Linux says of the processor.
+CPU = Path("/proc/cpuinfo")
+
 
 def prepare_process(threads: int = 0) -> None:
-    """Call before training, and before anything else has used the backend; ``threads`` 0 leaves their number to it."""
+    """Call before training, and before anything else has used the backend; ``threads`` as :func:`use_threads`."""
     _be_deterministic()
-    if threads:
-        _use_threads(threads)
+    use_threads(threads)
     keep_freed_memory()
 
 
@@ -23,14 +25,21 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _use_threads(threads: int) -> None:
+def use_threads(threads: int) -> None:
+    """Let the backend compute on a CPU with so many threads; 0 leaves their number to it.
+
+    A backend that is at work already keeps what it has.
+    """
+    if not threads:
+        return
+    # XLA's pool of threads, which JAX makes when it computes for the first time.
+    os.environ["PJRT_NPROC"] = str(threads)
     import keras
 
-    # JAX has no such setting: it takes the cores that the process may use.
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        with contextlib.suppress(RuntimeError):  # TensorFlow is at work already and keeps what it has
+        with contextlib.suppress(RuntimeError):
             tf.config.threading.set_intra_op_parallelism_threads(threads)
 
 
@@ -54,7 +63,7 @@ def mixed_precision() -> Precision:
 
 def _cpu_has_bfloat16() -> bool:
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+        flags = CPU.read_text(encoding="ascii", errors="replace").split()
     except OSError:
         return False
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)

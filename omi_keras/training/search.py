@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from omi_keras.data.artifacts import read_json, refuse_existing, remove, versions, write_json
+from omi_keras.data.artifacts import new_folder, read_json, refuse_existing, versions, write_json
 from omi_keras.data.dataset import Dataset
 from omi_keras.recordings.errors import InputError
-from omi_keras.training.cross_validation import Where, start_run, train_folds
+from omi_keras.training.cross_validation import Where, read_metrics, refuse_other_settings, started_run, train_folds
 from omi_keras.training.jobs import Job
+from omi_keras.training.locks import at_work, beginning, refuse_busy
 from omi_keras.training.protocol import Protocol
-from omi_keras.training.run import FORMAT_VERSION, fold_folder, write_table
+from omi_keras.training.run import FORMAT_VERSION, where_dataset_is, write_table
 
 KIND = "learning-rate search"
+# Test folds are not looked at.
+_FIELDS = {"validation.score": float, "best_epoch": int}
 
 
 def search_learning_rate(
@@ -31,7 +36,9 @@ def search_learning_rate(
     where: Where,
     resume: bool = False,
     force: bool = False,
-    rate_epoch_done: Any = lambda rate, fold, row: None,
+    rate_epoch_done: Callable[[float, int, dict[str, float]], None] = lambda rate, fold, row: None,
+    fold_done: Callable[[float, int], None] = lambda rate, fold: None,
+    **callbacks: Any,
 ) -> dict[str, Any]:
     """Train every fold with every rate and compare validation scores; no test fold is ever looked at.
 
@@ -39,46 +46,77 @@ def search_learning_rate(
     best_epoch_mean``, best first; SD over folds, ddof 1) and ``out/search.json``; the folds of each rate stay in
     ``out/rate-…``.
 
+    Parameters
+    ----------
+    rate_epoch_done, fold_done
+        Called with rate, fold and row of ``history.csv`` for every epoch, and with rate and fold for every finished fold.
+    callbacks
+        Of :func:`omi_keras.training.cross_validation.train_folds`.
+
     Raises
     ------
     InputError
-        As :func:`omi_keras.training.cross_validation.start_run`, and when a fold failed.
+        As :func:`omi_keras.training.cross_validation.started_run`, and when a fold failed.
     """
-    settings = {name: value for name, value in asdict(protocol).items() if name != "learning_rate"}
-    if not (resume and out.exists()):
-        refuse_existing(out, "search.json", force)
-        remove(out)
-        out.mkdir(parents=True)
-        _note(out, dataset, settings)
-    else:
-        read_json(out / "search.json", "a learning-rate search", FORMAT_VERSION, {"kind": str})
+    settings = asdict(protocol) | {"n_folds": n_folds}
+    del settings["learning_rate"]
     jobs: dict[Job, float] = {}
-    for rate in rates:
-        run = out / f"rate-{rate:g}"
-        wanted = start_run(
-            dataset, run, replace(protocol, learning_rate=rate), folds=folds, n_folds=n_folds,
-            imagenet_weights=imagenet_weights, resume=resume,
+    with ExitStack() as work:
+        with beginning(out):
+            _start(out, dataset, settings, resume, force)
+            work.enter_context(at_work(out))
+        for rate in rates:
+            run = out / f"rate-{rate:g}"
+            wanted = work.enter_context(
+                started_run(
+                    dataset, run, replace(protocol, learning_rate=rate), folds=folds, n_folds=n_folds,
+                    imagenet_weights=imagenet_weights, resume=resume,
+                )
+            )  # fmt: skip
+            jobs |= {Job(dataset.path.absolute(), run, fold, imagenet_weights, tested=False): rate for fold in wanted}
+            for fold in read_metrics(run, wanted, _FIELDS):
+                fold_done(rate, fold)
+        failed = train_folds(
+            list(jobs), where, epoch_done=lambda job, row: rate_epoch_done(jobs[job], job.fold, row),
+            fold_done=lambda job: fold_done(jobs[job], job.fold), **callbacks,
         )  # fmt: skip
-        jobs |= {Job(dataset.path.absolute(), run, fold, imagenet_weights, tested=False): rate for fold in wanted}
-    failed = train_folds(list(jobs), where, epoch_done=lambda job, row: rate_epoch_done(jobs[job], job.fold, row))
-    if failed:
-        job, error = next(iter(failed.items()))
-        raise InputError(
-            f"{len(failed)} folds are missing, first fold {job.fold} of {job.run.name}: {error}; continue with the "
-            f"same command and --resume",
-            "incomplete",
-        )
+        if failed:
+            job, error = next(iter(failed.items()))
+            raise InputError(
+                f"{len(failed)} folds are missing, first fold {job.fold} of {job.run.name}: {error}; continue with the "
+                f"same command and --resume",
+                "incomplete",
+            )
+        return _finish(out, dataset, settings, jobs)
+
+
+def _start(out: Path, dataset: Dataset, settings: dict[str, Any], resume: bool, force: bool) -> None:
+    """Make the folder, or make sure that an existing one may be continued."""
+    if resume and out.exists():
+        started = read_json(out / "search.json", "a learning-rate search", FORMAT_VERSION, {"dataset_sha256": dict})
+        # One of omi-keras 0.1.0 does not say into how many folds; its runs do.
+        known = {"backend": "tensorflow", "n_folds": settings["n_folds"]} | started
+        wanted = settings | {"dataset_sha256": dataset.fingerprint()}
+        refuse_other_settings(out, known, wanted)
+        return
+    refuse_existing(out, "search.json", force)
+    if out.exists():
+        refuse_busy(out)
+    with new_folder(out, "search.json", force=force) as folder:
+        _note(folder, out, dataset, settings)
+
+
+def _finish(out: Path, dataset: Dataset, settings: dict[str, Any], jobs: dict[Job, float]) -> dict[str, Any]:
     table = _table(jobs)
     write_table(out / "rates.csv", table)
     best = {"learning_rate": float(table["learning_rate"].iloc[0]), "rates": table.to_dict("records")}
-    return _note(out, dataset, settings | best)
+    return _note(out, out, dataset, settings | best)
 
 
 def _table(jobs: dict[Job, float]) -> pd.DataFrame:
     rows = []
     for job, rate in jobs.items():
-        fields = {"validation.score": float, "best_epoch": int}
-        metrics = read_json(fold_folder(job.run, job.fold) / "metrics.json", "a finished fold", FORMAT_VERSION, fields)
+        metrics = read_metrics(job.run, [job.fold], _FIELDS)[job.fold]
         found = metrics["validation"]
         rows.append((rate, found["score"], found["auc"], found["ap"], metrics["best_epoch"]))
     folds = pd.DataFrame(rows, columns=["learning_rate", "score", "auc", "ap", "best_epoch"])
@@ -94,15 +132,15 @@ def _table(jobs: dict[Job, float]) -> pd.DataFrame:
     return table.reset_index().sort_values("val_score_mean", ascending=False, kind="stable")
 
 
-def _note(out: Path, dataset: Dataset, content: dict[str, Any]) -> dict[str, Any]:
+def _note(folder: Path, out: Path, dataset: Dataset, content: dict[str, Any]) -> dict[str, Any]:
     content = {
         "format_version": FORMAT_VERSION,
         "kind": KIND,
         "simulated": dataset.simulated,
-        "dataset": str(dataset.path),
+        **where_dataset_is(dataset.path, out),
         "dataset_sha256": dataset.fingerprint(),
         "versions": versions(),
         **content,
     }
-    write_json(out / "search.json", content)
+    write_json(folder / "search.json", content)
     return content

@@ -49,3 +49,38 @@ def test_gpus_that_nobody_chose_are_counted(monkeypatch, tmp_path):
         (tmp_path / name).mkdir()
     monkeypatch.setattr(devices, "NVIDIA", tmp_path)
     assert visible_gpus() == ["0", "1"]
+
+
+def test_a_system_that_binds_no_process_to_cores(monkeypatch, no_gpu):
+    """As macOS and Windows."""
+    from omi_keras.training.runtime import available_cores
+
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert available_cores() == 6
+    assert [share.cores for share in divide_machine(2)] == [(), ()]
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert available_cores() == 1
+
+
+def test_cores_that_a_process_may_use_are_counted(monkeypatch):
+    from omi_keras.training.runtime import available_cores
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 7}, raising=False)
+    assert available_cores() == 3
+
+
+@pytest.mark.parametrize(("library", "calls"), [("glibc", 2), ("musl", 0), ("", 0)])
+def test_only_glibc_is_told_to_keep_memory(library, calls, monkeypatch):
+    from omi_keras.models.fast import memory
+
+    told = []
+
+    class Library:
+        def mallopt(self, name, value):
+            told.append(name)
+
+    monkeypatch.setattr(memory.platform, "libc_ver", lambda: (library, ""))
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: Library())
+    memory.keep_freed_memory()
+    assert len(told) == calls

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from helpers import run_cli
 
+from omi_keras.training.locks import fold_lock
 from omi_keras.training.run import partial_folder
 
 TRAIN = "import sys; from omi_keras.cli import main; main(sys.argv[1:])"
@@ -74,7 +75,7 @@ def test_one_fold_is_trained_by_one_process(easy_dataset, tmp_path):
     run = tmp_path / "run"
     command = ("train", easy_dataset, run, "--model", "mayo-alvd", "--folds", 0, "--n-folds", 5, "--epochs", 50)
     process = start(*command)
-    while not (partial_folder(run, 0) / "lock").exists() and process.poll() is None:
+    while not (fold_lock(run, 0)).exists() and process.poll() is None:
         time.sleep(0.01)
     try:
         done = run_cli(*command, "--resume")
@@ -102,7 +103,7 @@ def test_ctrl_c_says_how_to_go_on(easy_dataset, tmp_path):
 
 def taken_up(run, since):
     """Whether a fold of the run was taken up after this time."""
-    locks = [partial_folder(run, fold) / "lock" for fold in (0, 1)]
+    locks = [fold_lock(run, fold) for fold in (0, 1)]
     return any(lock.exists() and lock.stat().st_mtime > since for lock in locks)
 
 

@@ -6,6 +6,10 @@ import pandas as pd
 import pytest
 from helpers import run_cli
 
+from omi_keras.cli.display import Display
+from omi_keras.data.exclusive import only_one
+from omi_keras.training.locks import fold_lock
+
 OPTIONS = ("--model", "mayo-alvd", "--folds", "0,2", "--n-folds", 5, "--epochs", 1, "--batch-size", 32)
 
 
@@ -59,3 +63,27 @@ def test_rates_that_are_none(rates, easy_dataset, tmp_path):
     done = run_cli("search-lr", easy_dataset, tmp_path / "out", *OPTIONS, "--rates", rates)
     assert done.exit_code == 2
     assert "no list of positive numbers" in done.stderr
+
+
+def test_it_replaces_its_own_folder_and_nothing_else_and_its_bar_moves(easy_dataset, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(Display, "fold_done", lambda self, label: done.append(self.folds))
+    out = tmp_path / "search"
+    call = ("search-lr", easy_dataset, out, *OPTIONS, "--folds", 0, "--rates", "1e-3")
+    assert run_cli(*call).exit_code == 0
+    assert done == [1]
+    (out / "of-before").touch()
+    again = run_cli(*call, "--force")
+    assert again.exit_code == 0, again.stderr
+    assert not (out / "of-before").exists()
+    assert done == [1, 1]
+    # What is finished already counts.
+    assert run_cli(*call, "--resume").exit_code == 0
+    assert done == [1, 1, 1]
+    other = run_cli(*call[:-1], "3e-3", "--seed", 7, "--resume")
+    assert other.exit_code == 2
+    assert "was started with seed 0, not 7" in other.stderr
+    with only_one(fold_lock(out / "rate-0.001", 0), "busy"):
+        busy = run_cli(*call, "--force")
+    assert busy.exit_code == 2
+    assert "is being trained by another process" in busy.stderr
