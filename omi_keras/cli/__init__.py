@@ -15,10 +15,11 @@ from omi_keras.cli.import_torch import import_torch
 from omi_keras.cli.predict import predict
 from omi_keras.cli.prepare import prepare
 from omi_keras.cli.saliency import saliency
+from omi_keras.cli.search_lr import search_lr
 from omi_keras.cli.select import select
 from omi_keras.cli.simulate import simulate
 from omi_keras.cli.terminal import Commands, unbreakable
-from omi_keras.cli.train import search_lr, train
+from omi_keras.cli.train import train
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -49,7 +49,8 @@ def search_learning_rate(
     Parameters
     ----------
     rate_epoch_done, fold_done
-        Called with rate, fold and row of ``history.csv`` for every epoch, and with rate and fold for every finished fold.
+        Called with rate, fold and row of ``history.csv`` for every epoch, and with rate and fold for every finished
+        fold.
     callbacks
         Of :func:`omi_keras.training.cross_validation.train_folds`.
 
