@@ -23,8 +23,9 @@ from omi_keras.beats.model_inputs import CROP_START
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import FEWEST_FOLDS, assign_folds, most_folds
-from omi_keras.model import INPUT_CONTRACT, Model
+from omi_keras.model import Model
 from omi_keras.models.catalogue import NETWORKS
+from omi_keras.models.model_folder import INPUT_CONTRACT
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count
 
@@ -121,7 +122,7 @@ def export_bundle(
     calibration = _balanced(rows["training"], omi, CALIBRATION_BEATS, rng)
     judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
     expected = model.probability(dataset.beats[judged])
-    for candidate in convert(model.model, quantization, dataset.beats[calibration], samples):
+    for candidate in convert(model.network, quantization, dataset.beats[calibration], samples):
         exported = _run(candidate.content, dataset.beats[judged], tick)
         result = compare(expected, exported, omi[judged], model.threshold)
         failures = exceeded(result, limits)

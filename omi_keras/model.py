@@ -1,72 +1,81 @@
-"""A model folder: weights, what they are, what goes in and comes out, and how well it did.
-
-    model/
-      model.keras  weights of a network, or model.skops: a random forest
-      model.json   architecture, input contract, threshold, metrics, provenance
-      folds.csv    ecg_id, patient_id, fold: which ECGs it was trained, validated and tested on; an imported
-                   model has none
-
-Only weights are read from ``model.keras``: the architecture is built by this package from its name, so a model
-file cannot bring code.
-"""
+"""Model: what was trained. Loaded, asked, judged and shipped."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omi_keras.data import tables
-from omi_keras.data.artifacts import FieldKind, read_json, sha256, versions, write_json
-from omi_keras.data.tables import read_table
+from omi_keras.beats.median_beats import median_beat
+from omi_keras.data.artifacts import new_folder, sha256, write_bytes
+from omi_keras.models.archive import save_network
 from omi_keras.models.backend import load_backend
-from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
+from omi_keras.models.catalogue import RANDOM_FOREST, build
+from omi_keras.models.model_folder import load_any, read_model_folder, weights_name, write_model_info
 from omi_keras.recordings.errors import InputError
-from omi_keras.recordings.numbers import is_count, is_probability
-from omi_keras.recordings.record import LEADS, SAMPLING_RATE
+from omi_keras.recordings.record import Record
 
 if TYPE_CHECKING:
     import keras
     import pandas as pd
 
+    from edge.convert import Quantization
+    from edge.detector import Detection
+    from omi_keras.data.dataset import Dataset
     from omi_keras.models.random_forest import RandomForest
-
-FORMAT_VERSION = 1
-FIELDS: dict[str, FieldKind] = {
-    "model": str,
-    "simulated": bool,
-    "threshold": is_probability,
-    "metrics": dict,
-    "provenance": dict,
-    "sha256": dict,
-}
-# What a model that was trained here has besides.
-TRAINED_FIELDS: dict[str, FieldKind] = {
-    "validation_fold": is_count,
-    "test_fold": is_count,
-    "provenance.dataset_sha256": dict,
-}
-INPUT_CONTRACT: dict[str, Any] = {
-    "shape": [12, 400, 1],
-    "dtype": "float32",
-    "leads": list(LEADS),
-    "sampling_rate": SAMPLING_RATE,
-    "window": "samples 150 to 549 of the 600-sample median beat in mV, R peak at sample 300",
-    "normalisation": "z-score per lead, a flat lead becomes zeros",
-    "output": "2 logits: no OMI, OMI; P(OMI) = softmax[1]",
-}
+    from omi_keras.saliency.maps import Method
 
 
-@dataclass(frozen=True)
 class Model:
-    """A trained model and what belongs to it; ``folds`` is None when it was trained elsewhere."""
+    """What was trained, asked, judged and shipped: a network or a random forest, what goes into it, and its threshold.
 
-    path: Path
-    model: keras.Model | RandomForest
-    info: dict[str, Any]
-    folds: pd.DataFrame | None
+    Attributes
+    ----------
+    info
+        Content of ``model.json``.
+    folds
+        ``ecg_id, patient_id, fold`` of the ECGs that it was made with; None when it was trained elsewhere.
+    path
+        Its folder; None until it is saved.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> model = omi.load_model(model_folder)
+    >>> model.name, 0 <= model.threshold <= 1
+    ('mayo-alvd', True)
+    >>> model.probability(beats).shape == (len(beats),)
+    True
+    """
+
+    def __init__(
+        self,
+        info: dict[str, Any],
+        folds: pd.DataFrame | None = None,
+        *,
+        network: keras.Model | RandomForest | None = None,
+        weights: Path | None = None,
+        path: Path | None = None,
+    ) -> None:
+        self.info, self.folds, self.path = info, folds, path
+        self._weights = weights
+        if network is not None:
+            self.network = network
+
+    @cached_property
+    def network(self) -> Any:
+        """The :class:`keras.Model`, model inputs (n, 12, 400, 1) → logits (n, 2); or the random forest."""
+        assert self._weights is not None
+        return load_any(self.name, self._weights)
+
+    @property
+    def name(self) -> str:
+        """Its name in :data:`omi_keras.models.MODELS`."""
+        return str(self.info["model"])
 
     @property
     def threshold(self) -> float:
@@ -74,9 +83,22 @@ class Model:
         return float(self.info["threshold"])
 
     @property
+    def simulated(self) -> bool:
+        """Whether it was trained on simulated ECGs."""
+        return bool(self.info["simulated"])
+
+    @property
     def weights(self) -> Path:
-        """The file that holds the model."""
-        return self.path / weights_name(self.info["model"])
+        """The file that holds it, once it is saved."""
+        if self._weights is None:
+            raise InputError(f"{self} is in memory only; save it first", "not_saved")
+        return self._weights
+
+    def __repr__(self) -> str:
+        return f"<{self.name}, threshold {self.threshold:.3f}{', simulated' if self.simulated else ''}>"
+
+    def __str__(self) -> str:
+        return str(self.path or f"the {self.name}")
 
     def probability(self, beats: np.ndarray) -> np.ndarray:
         """P(OMI) of median beats (n, 12, 600) in mV, (n,) float64.
@@ -91,112 +113,127 @@ class Model:
         lost = ~((found >= 0) & (found <= 1))
         if lost.any():
             raise InputError(
-                f"{self.path} gives no probability for {lost.sum()} of {len(lost)} ECGs: their beats hold missing or "
+                f"{self} gives no probability for {lost.sum()} of {len(lost)} ECGs: their beats hold missing or "
                 "infinite values, or its weights are damaged",
                 "not_finite",
             )
         return found
 
     def _probability(self, beats: np.ndarray) -> np.ndarray:
-        if self.info["model"] == RANDOM_FOREST:
+        if self.name == RANDOM_FOREST:
             from omi_keras.measures.features import beat_features
 
-            return self.model.probability(beat_features(beats))
+            return self.network.probability(beat_features(beats))
         from omi_keras.models.inference import omi_probability, predict_logits
 
-        return omi_probability(predict_logits(self.model, beats))
+        return omi_probability(predict_logits(self.network, beats))
+
+    def predict(self, ecg: str | Path | Record) -> Detection:
+        """Judge an ECG file, or a recording that was read.
+
+        Raises
+        ------
+        InputError
+            When the file cannot be read, or gives no reliable median beat.
+        """
+        from edge.detector import Detection
+        from omi_keras.recordings.readers import read_record
+
+        start = time.perf_counter()
+        found = median_beat(ecg if isinstance(ecg, Record) else read_record(Path(ecg)))
+        ready = time.perf_counter()
+        probability = float(self.probability(found.beat[None])[0])
+        timings = {"signal": 1e3 * (ready - start), "network": 1e3 * (time.perf_counter() - ready)}
+        return Detection(probability, probability >= self.threshold, self.threshold, found.flags, timings)
+
+    def saliency(self, beats: np.ndarray, method: Method = "gradient", *, seed: int = 0) -> np.ndarray:
+        """What the network looks at in median beats (n, 12, 600): (n, 12, 400) float32 ≥ 0, samples 150 … 549.
+
+        See :func:`omi_keras.saliency.saliency_maps`; SmoothGrad's noise is drawn by the number of each beat.
+        """
+        from omi_keras.saliency.maps import inputs_of, saliency_maps
+
+        if self.name == RANDOM_FOREST:
+            raise InputError("a random forest has no gradient; its features have importances", "no_gradient")
+        names = [str(number) for number in range(len(beats))]
+        return saliency_maps(self.network, inputs_of(np.asarray(beats)), method, seed=seed, ecg_ids=names)
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the model folder; :func:`load_model` opens it.
+
+        Raises
+        ------
+        InputError
+            When ``path`` exists, unless ``force`` and it is a model folder.
+        """
+        with new_folder(Path(path), "model.json", force=force) as folder:
+            file = folder / weights_name(self.name)
+            if self._weights is not None:
+                shutil.copyfile(self._weights, file)
+            elif self.name == RANDOM_FOREST:
+                from omi_keras.models.random_forest import save_forest
+
+                save_forest(file, self.network)
+            else:
+                save_network(file, self.network)
+            if self.folds is not None:
+                write_bytes(folder / "folds.csv", self.folds.to_csv(index=False, lineterminator="\n").encode())
+            write_model_info(folder, self.info)
+        self.path, self._weights = Path(path), Path(path) / weights_name(self.name)
+
+    def export(
+        self, path: str | Path, dataset: Dataset, quantize: Quantization = "int8", **options: Any
+    ) -> dict[str, Any]:
+        """Write a bundle for a device, if it decides as this model does; return its manifest.
+
+        ``options`` are those of :func:`edge.export.export_bundle`, which says what is raised.
+        """
+        from edge.export import export_bundle
+
+        return export_bundle(self, dataset, Path(path), quantization=quantize, **options)
 
 
-def weights_name(model: str) -> str:
-    """``model.keras`` for a network, ``model.skops`` for a random forest."""
-    return "model.skops" if model == RANDOM_FOREST else "model.keras"
-
-
-def load_weights(name: str, path: Path) -> keras.Model:
-    """Build the model ``name`` and read its weights from a ``.keras`` file.
-
-    Raises
-    ------
-    InputError
-        When the file is missing or does not hold this model's weights.
-    """
-    if not path.is_file():
-        raise InputError(f"{path} not found", "not_found")
-    model = build(name)
-    try:
-        model.load_weights(path)
-    except Exception as error:  # Keras raises whatever its zip and HDF5 readers raise
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path} does not hold the weights of {name}: {first}", "unreadable") from None
-    if not all(np.isfinite(weights).all() for weights in model.get_weights()):
-        raise InputError(f"{path} holds weights that are no finite numbers; make it again", "not_finite")
-    return model
-
-
-def write_model_info(folder: Path, info: dict[str, Any]) -> None:
-    """Write ``model.json`` beside the other files of a folder that is being made.
-
-    Raises
-    ------
-    InputError
-        When the threshold is none: what would be refused when it is read is not written.
-    """
-    threshold = info["threshold"]
-    if not is_probability(threshold):
-        raise InputError(f"a threshold is a number from 0 to 1, found {str(threshold)[:40]}", "bad_threshold")
-    write_json(
-        folder / "model.json",
-        {
-            "format_version": FORMAT_VERSION,
-            "kind": "model",
-            **info,
-            "input": INPUT_CONTRACT,
-            "versions": versions(),
-            "sha256": {file.name: sha256(file) for file in sorted(folder.iterdir())},
-        },
-    )
-
-
-def load_model(path: Path) -> Model:
-    """Open a model folder.
+def load_model(path: str | Path) -> Model:
+    """Open a model folder, which ``omi-keras select`` or :meth:`Model.save` made.
 
     Raises
     ------
     InputError
         When something is missing, altered, or of a newer format version.
     """
-    info = read_json(path / "model.json", "a model folder", FORMAT_VERSION, FIELDS)
-    name, sums = info["model"], info["sha256"]
-    if name not in MODELS:
-        raise InputError(f"{path / 'model.json'}: unknown model {name!r}", "unknown_model")
-    for file in {weights_name(name), *sums}:
-        if not _is_name(file) or not (path / file).is_file() or sha256(path / file) != sums.get(file):
-            raise InputError(f"{path / file} is missing or was altered; make the model folder again", "altered")
-    folds = None
-    if "folds.csv" in sums:
-        read_json(path / "model.json", "a model folder", FORMAT_VERSION, TRAINED_FIELDS)
-        kinds = {"ecg_id": tables.name, "patient_id": tables.name, "fold": tables.whole}
-        folds = read_table(path / "folds.csv", kinds, "make the model folder again")
-        if folds["ecg_id"].duplicated().any():
-            raise InputError(f"{path / 'folds.csv'} names an ECG twice; make the model folder again", "altered")
-        judged = {info["validation_fold"], info["test_fold"]}
-        if not judged <= set(folds["fold"]):
-            raise InputError(
-                f"{path / 'folds.csv'} lacks the model's validation or test ECGs; make the model folder again",
-                "altered",
-            )
-    return Model(path, _load(name, path / weights_name(name)), info, folds)
+    info, folds, weights = read_model_folder(Path(path))
+    model = Model(info, folds, weights=weights, path=Path(path))
+    _ = model.network  # a damaged file is told now, not when the first patient is there
+    return model
 
 
-def _is_name(file: str) -> bool:
-    """Whether this names a file in the folder itself."""
-    return file not in ("", ".", "..") and not set(file) & set("/\\\0")
+def model_from_torch(checkpoint: Path, name: str, *, threshold: float = 0.5) -> Model:
+    """A network that was trained in PyTorch.
 
+    Parameters
+    ----------
+    checkpoint
+        As :func:`omi_keras.models.weights.read_checkpoint` reads it.
+    name
+        Which network the parameters belong to.
+    threshold
+        Operating point: OMI when P(OMI) ≥ threshold. A state dict does not hold one.
 
-def _load(name: str, path: Path) -> keras.Model | RandomForest:
-    if name == RANDOM_FOREST:
-        from omi_keras.models.random_forest import load_forest
+    Raises
+    ------
+    InputError
+        When the checkpoint cannot be read or does not fit the network; every parameter that does not is listed.
+    """
+    from omi_keras.models.weights.torch_checkpoint import read_checkpoint
+    from omi_keras.models.weights.torch_weights import load_torch_parameters
 
-        return load_forest(path)
+    parameters = read_checkpoint(checkpoint)
     load_backend()
-    return load_weights(name, path)
+    network = build(name)
+    try:
+        load_torch_parameters(network, parameters)
+    except InputError as error:
+        raise InputError(f"{checkpoint}: {error}", error.reason) from None
+    provenance = {"imported_from": "PyTorch", "checkpoint": checkpoint.name, "checkpoint_sha256": sha256(checkpoint)}
+    info = {"model": name, "simulated": False, "threshold": threshold, "metrics": {}, "provenance": provenance}
+    return Model(info, network=network)

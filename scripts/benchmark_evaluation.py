@@ -21,8 +21,8 @@ import pandas as pd
 
 from omi_keras.beats.median_beats import MedianBeat
 from omi_keras.data.artifacts import write_json
-from omi_keras.data.dataset import DatasetWriter
 from omi_keras.data.folds import assign_folds
+from omi_keras.data.writer import DatasetWriter
 from omi_keras.evaluation.metrics import best_f1_threshold, operating_point_metrics, ranking_metrics
 
 

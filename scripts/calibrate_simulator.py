@@ -30,7 +30,6 @@ from omi_keras.measures.stemi import stemi_criteria
 from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.simulate.cohort import simulate_cohort
 from omi_keras.training.cross_validation import cross_validate
-from omi_keras.training.protocol import Protocol
 
 # Measure, lowest, highest, where the range comes from.
 TARGETS = (
@@ -71,8 +70,8 @@ def measure(ecgs: int, patients: int, prevalence: float, seed: int, folder: Path
     sensitivity, specificity = stemi_rates(dataset)
     alone = auc_of_features(beat_features(dataset.beats), omi)
     print(f"seed {seed}: growing forests", file=sys.stderr)
-    protocol = Protocol(RANDOM_FOREST, 0, 0, 0.0, "class", seed)
-    folds = cross_validate(dataset, folder / "run", protocol, folds=None, n_folds=FOLDS)
+    run = cross_validate(dataset, folder / "run", RANDOM_FOREST, split=FOLDS, seed=seed)
+    folds = {result.fold: result.metrics for result in run.results}
     return {
         "seed": seed,
         "ecgs": len(omi),

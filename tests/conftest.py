@@ -36,7 +36,7 @@ def easy_dataset(tmp_path_factory) -> Path:
     from dataclasses import replace
 
     from omi_keras.beats.median_beats import median_beat
-    from omi_keras.data.dataset import DatasetWriter
+    from omi_keras.data.writer import DatasetWriter
     from omi_keras.simulate.cohort import simulate_cohort
 
     def make(folder: Path) -> None:

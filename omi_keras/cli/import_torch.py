@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -37,11 +38,10 @@ def import_torch(checkpoint: Path, out: Path, model: str, threshold: float, forc
 
     refuse_existing(out, "model.json", force)
     load_backend()
-    from omi_keras.import_torch import import_torch as convert
+    from omi_keras.model import model_from_torch
 
-    info = convert(checkpoint, out, model, threshold=threshold, force=force)
-    result(
-        info,
-        as_json,
-        f"{model} with {info['trainable_parameters']:,} trainable parameters in {out}, threshold {threshold:.4f}",
-    )
+    found = model_from_torch(checkpoint, model, threshold=threshold)
+    found.save(out, force=force)
+    trainable = sum(math.prod(weight.shape) for weight in found.network.trainable_weights)
+    about = {"model": model, "threshold": threshold, "trainable_parameters": trainable, **found.info["provenance"]}
+    result(about, as_json, f"{model} with {trainable:,} trainable parameters in {out}, threshold {threshold:.4f}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from omi_keras.cli.options import FOLDER, json_option, verify_option
 from omi_keras.cli.terminal import BAD_INPUT, result
 from omi_keras.recordings.errors import InputError
+
+if TYPE_CHECKING:
+    from edge.detector import Detection
 
 
 @click.command()
@@ -26,9 +30,7 @@ def predict(model_or_bundle: Path, files: tuple[Path, ...], public_key: Path | N
     Example:
       omi-keras predict bundle/ patient1.hea patient2.hea --json
     """
-    from omi_keras.predict import open_detector
-
-    detect = open_detector(model_or_bundle, public_key)
+    detect = _open(model_or_bundle, public_key)
     rows: list[dict[str, Any]] = []
     for file in files:
         try:
@@ -58,3 +60,18 @@ def predict(model_or_bundle: Path, files: tuple[Path, ...], public_key: Path | N
         result(rows, as_json, "")
     if any("error" in row for row in rows):
         raise SystemExit(BAD_INPUT)
+
+
+def _open(path: Path, public_key: Path | None) -> Callable[[Path], Detection]:
+    """A function from ECG file to what is said of it, for a bundle (LiteRT, no TensorFlow) or a model folder."""
+    if (path / "manifest.json").is_file():
+        from edge.detector import Detector
+
+        return Detector(path, public_key=public_key).detect_file
+    if public_key is not None:
+        raise InputError(f"{path} is not a bundle, and only bundles are signed; leave --verify out", "bad_signature")
+    if (path / "model.json").is_file():
+        from omi_keras.model import load_model
+
+        return load_model(path).predict
+    raise InputError(f"{path} is neither a bundle (manifest.json) nor a model folder (model.json)", "not_found")

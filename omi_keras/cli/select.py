@@ -27,7 +27,12 @@ def select(run: Path, out: Path, by: Any, force: bool, as_json: bool) -> None:
     Example:
       omi-keras select run/ model/
     """
-    from omi_keras.training.select import select_model
+    from omi_keras.data.artifacts import refuse_existing
+    from omi_keras.training.run import load_run
 
-    info = select_model(run, out, by=by, force=force)
-    result(info, as_json, f"{info['model']} of fold {info['fold']} in {out}, threshold {info['threshold']:.4f}")
+    refuse_existing(out, "model.json", force)
+    model = load_run(run).select(by)
+    model.save(out, force=force)
+    names = ("model", "simulated", "fold", "selected_by", "threshold", "metrics")
+    told = f"{model.name} of fold {model.info['fold']} in {out}, threshold {model.threshold:.4f}"
+    result({name: model.info[name] for name in names}, as_json, told)

@@ -65,8 +65,9 @@ def train(
         refuse_existing(run, "config.json", options["force"])
     rate = learning_rate or LEARNING_RATES.get(model, 0.0)
     data, protocol, start, where = prepared(dataset, run, model, rate, options)
-    from omi_keras.training.cross_validation import read_metrics, started_run, train_folds
+    from omi_keras.training.cross_validation import read_metrics, train_folds
     from omi_keras.training.jobs import Job
+    from omi_keras.training.started import started_run
 
     if tensorboard and model != RANDOM_FOREST:
         _needs_tensorflow()

@@ -77,7 +77,7 @@ def write_saliency(
     x = inputs_of(beats)
     with new_folder(out, "saliency.json", force=force) as folder:
         names = facts["ecg_id"].tolist()
-        maps = saliency_maps(model.model, x, method, seed=seed, ecg_ids=names, tick=tick)
+        maps = saliency_maps(model.network, x, method, seed=seed, ecg_ids=names, tick=tick)
         found = _arrays(model, facts, beats, maps)
         alarmed = (found["omi"] == 1) & (found["probability"] >= model.threshold)
         found["aggregate_true_positives"] = aggregate(found["windows"][alarmed])
@@ -108,7 +108,7 @@ def write_saliency(
                 SANITY_ECGS if method != "smoothgrad" else max(1, SANITY_ECGS // 4)
             )  # each takes hundreds of gradients
             table = cascading_randomisation(
-                model.model, x[:few], method, seed=seed, ecg_ids=names[:few], tick=sanity_tick
+                model.network, x[:few], method, seed=seed, ecg_ids=names[:few], tick=sanity_tick
             )
             _csv(folder / "sanity.csv", table.assign(simulated=simulated))
             correlation, sd = table["rank_correlation"].to_numpy(float), table["sd"].to_numpy(float)

@@ -5,25 +5,24 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from omi_keras.data.artifacts import FieldKind, new_folder, read_json, refuse_existing, sha256, versions, write_json
+from omi_keras.data.artifacts import FieldKind, read_json, sha256
 from omi_keras.data.dataset import Dataset, load_dataset
-from omi_keras.data.folds import assign_folds, check_both_classes
+from omi_keras.data.folds import FOLDS
 from omi_keras.models.archive import errors_name
-from omi_keras.models.catalogue import RANDOM_FOREST, build
-from omi_keras.models.weights.imagenet import read_imagenet_weights, start_from_imagenet, weights_file
+from omi_keras.models.catalogue import RANDOM_FOREST
+from omi_keras.models.weights.imagenet import read_imagenet_weights, weights_file
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.fold import Cohort, train_fold
 from omi_keras.training.jobs import Job, JobEpochDone, run_jobs
-from omi_keras.training.locks import at_work, beginning, clear_leftovers, in_turn, refuse_busy
+from omi_keras.training.locks import in_turn
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import (
     CONFIG_FIELDS,
@@ -32,15 +31,16 @@ from omi_keras.training.run import (
     FORMAT_VERSION,
     METRICS_FIELDS,
     PARTIAL_FEATURES_FILE,
-    deciding,
+    Run,
     fold_folder,
+    load_run,
     read_folds,
     refuse_foreign,
     run_id,
-    where_dataset_is,
-    write_table,
 )
 from omi_keras.training.runtime import prepare_process
+from omi_keras.training.settings import settle, started_with
+from omi_keras.training.started import place_of, possible_folds, started_run
 
 
 @dataclass(frozen=True)
@@ -65,55 +65,84 @@ class Where:
 
 
 def cross_validate(
-    dataset: Dataset, run: Path, protocol: Protocol, *, folds: list[int] | None = None, n_folds: int
-) -> dict[int, dict[str, Any]]:
-    """A whole run in this process; return ``metrics.json`` of each fold. Raises as :func:`start_run` does."""
-    with started_run(dataset, run, protocol, folds=folds, n_folds=n_folds) as wanted:
-        train_folds([Job(dataset.path, run, fold) for fold in wanted], Where(), epoch_done=lambda job, row: None)
-        return read_metrics(run, wanted)
-
-
-@contextmanager
-def started_run(
     dataset: Dataset,
-    run: Path,
-    protocol: Protocol,
+    run: str | Path,
+    model: str = "ecg-smart-net",
     *,
-    folds: list[int] | None,
-    n_folds: int,
-    imagenet_weights: Path | None = None,
+    split: int = FOLDS,
+    folds: Sequence[int] | None = None,
     resume: bool = False,
     force: bool = False,
-) -> Iterator[list[int]]:
-    """Make the run folder, or make sure that an existing one may be continued; give the folds to train.
+    callbacks: Sequence[Any] = (),
+    jobs: int = 1,
+    scheduler: str = "local",
+    imagenet_weights: str | Path | None = None,
+    mixed_precision: bool | None = None,
+    threads: int | None = None,
+    **protocol: Any,
+) -> Run:
+    """Train a model on some or all folds of a dataset by the paper's protocol (section II.B); return the run.
 
-    Each fold is the test fold once, the next one validates, the others train (section II.B). Until the block ends
-    nobody can replace the run; other folds of it may be trained by other processes.
+    Progress is saved after every epoch: interrupted, call it again with ``resume=True``.
+
+    Parameters
+    ----------
+    dataset
+        What to learn from. One that is in memory is written into the run, as ``run/dataset``.
+    run
+        The folder to make.
+    model
+        One of :data:`omi_keras.models.MODELS`.
+    split
+        Number of patient-grouped stratified folds; each is tested once, the next one validates, the others train. Small
+        datasets have fewer, as many as there are patients of the rarer class.
+    folds
+        Those to train, by number; all when None.
+    resume, force
+        Go on with an interrupted run; replace a run that is there.
+    callbacks
+        :class:`keras.callbacks.Callback` objects that hear of every epoch.
+    jobs, scheduler
+        Folds at a time on this machine, or the address of a Dask scheduler, ``"dask://HOST:PORT"``.
+    imagenet_weights
+        What a ResNet-18 starts from.
+    mixed_precision, threads
+        16 bits (None: on a GPU only) and threads of each fold (None: the cores divided by ``jobs``).
+    protocol
+        Fields of :class:`omi_keras.training.Protocol`, such as ``epochs=20, learning_rate=1e-4, seed=1``; what is left
+        out is the paper's.
 
     Raises
     ------
     InputError
-        When ``run`` exists and neither ``resume`` nor ``force`` is set, when it was started differently, when a
-        fold does not exist, or has one class only, when the ImageNet weights do not fit the model, or when the run is
-        to be replaced while it is being trained.
+        When a setting is unknown, the run exists or was started otherwise, a fold has one class only, training
+        diverges, or a fold could not be trained.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> run = omi.cross_validate(dataset, folder / "run", model="mayo-alvd", split=3, folds=[0], epochs=1, batch_size=8)
+    >>> [result.fold for result in run.results]
+    [0]
     """
-    folds = list(range(n_folds)) if folds is None else folds
-    for fold in folds:
-        if not 0 <= fold < n_folds:
-            raise InputError(f"fold {fold} does not exist: there are folds 0 to {n_folds - 1}", "no_such_fold")
-    ecgs = dataset.ecgs.iloc[dataset.labelled()]
-    omi = ecgs["omi"].to_numpy(int)
-    fold_of = assign_folds(omi, ecgs["patient_id"].to_numpy(str), n_folds, protocol.seed)
-    for fold in folds:
-        check_both_classes(omi, fold_of, fold, n_folds)
-    if imagenet_weights:
-        start_from_imagenet(build(protocol.model), read_imagenet_weights(imagenet_weights))
-    table = ecgs[["ecg_id", "patient_id"]].assign(fold=fold_of)
-    with ExitStack() as work:
-        with beginning(run):
-            _start(run, dataset, protocol, n_folds, table, resume, force)
-            work.enter_context(at_work(run))
-        yield folds
+    run, weights = Path(run), Path(imagenet_weights) if imagenet_weights else None
+    settled = settle(
+        model, started_with(run) if resume else {}, jobs=jobs, mixed_precision=mixed_precision, threads=threads,
+        imagenet_weights=weights, **protocol,
+    )  # fmt: skip
+    wanted = None if folds is None else sorted(set(folds))
+    with started_run(
+        dataset, run, settled, folds=wanted, n_folds=possible_folds(dataset, split), imagenet_weights=weights,
+        resume=resume, force=force,
+    ) as started:  # fmt: skip
+        place = place_of(dataset, run)
+        work = [Job(place.absolute(), run.absolute(), fold, weights) for fold in started]
+        heard = {"callbacks": tuple(callbacks)} if callbacks else {}
+        failed = train_folds(work, Where(jobs, scheduler), epoch_done=lambda job, row: None, **heard)
+        if failed:
+            why = "; ".join(f"fold {job.fold}: {error}" for job, error in failed.items())
+            raise InputError(f"{run} lacks {len(failed)} folds: {why}; continue with resume=True", "incomplete")
+    return load_run(run)
 
 
 def train_folds(jobs: list[Job], where: Where, *, epoch_done: JobEpochDone, **callbacks: Any) -> dict[Job, InputError]:
@@ -232,55 +261,3 @@ def _features(dataset: Dataset, run: Path) -> np.ndarray:
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
-
-
-def _start(
-    run: Path, dataset: Dataset, protocol: Protocol, n_folds: int, folds: pd.DataFrame, resume: bool, force: bool
-) -> None:
-    """Make the run folder, or make sure that an existing one may be continued. Within :func:`beginning`."""
-    settings = {**asdict(protocol), "n_folds": n_folds, "dataset_sha256": dataset.fingerprint()}
-    if resume and run.exists():
-        config = read_json(run / "config.json", "a run", FORMAT_VERSION, CONFIG_FIELDS)
-        refuse_other_settings(run, deciding(config), deciding(settings))
-        clear_leftovers(run)
-        if (run / "folds.csv").exists():
-            _refuse_other_folds(run / "folds.csv", folds)
-        else:
-            write_table(run / "folds.csv", folds)
-        return
-    refuse_existing(run, "config.json", force)
-    if run.exists():
-        refuse_busy(run)
-    with new_folder(run, "config.json", force=force) as folder:
-        write_table(folder / "folds.csv", folds)
-        about = {
-            **where_dataset_is(dataset.path, run),
-            "simulated": dataset.simulated,
-            "ecgs": len(dataset.labelled()),
-            "versions": versions(),
-        }
-        write_json(folder / "config.json", {"format_version": FORMAT_VERSION, "kind": "run", **settings, **about})
-
-
-def refuse_other_settings(run: Path, started: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise InputError when what decides a result is not what it was when ``run`` was started."""
-    for name, value in wanted.items():
-        if started.get(name) == value:
-            continue
-        how = "resume with the same settings and dataset"
-        if name == "backend":
-            how = f"resume with KERAS_BACKEND={started.get(name)} in the environment"
-        raise InputError(
-            f"{run} was started with {name} {started.get(name)}, not {value}; {how}, or start another run",
-            "other_settings",
-        )
-
-
-def _refuse_other_folds(path: Path, folds: pd.DataFrame) -> None:
-    found = read_folds(path)[["ecg_id", "patient_id", "fold"]].reset_index(drop=True)
-    if not found.equals(folds.astype({"ecg_id": str, "patient_id": str, "fold": int}).reset_index(drop=True)):
-        raise InputError(
-            f"{path} divides the ECGs otherwise than this version of omi-keras does; resume with the version that "
-            f"started the run, or start another run",
-            "other_folds",
-        )

@@ -14,7 +14,7 @@ import json
 import os
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -26,6 +26,10 @@ from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count, is_number, is_probability
 from omi_keras.training.protocol import Protocol
+
+if TYPE_CHECKING:
+    from omi_keras.model import Model
+    from omi_keras.report.findings import Findings
 
 FORMAT_VERSION = 1
 MOST_FOLDS = 100  # two digits in the names of their folders
@@ -179,19 +183,38 @@ class Run:
         """The fold with the highest score on ``validation`` or ``test``; of equals, the first."""
         return max(self.results, key=lambda result: result.score(split))
 
+    def select(self, by: Literal["validation", "test"] = "validation") -> Model:
+        """The model of its best fold (:func:`omi_keras.training.select_model`)."""
+        from omi_keras.training.select import select_model
+
+        return select_model(self, by)
+
+    def evaluate(self, out: str | Path | None = None, *, seed: int = 0, force: bool = False) -> Findings:
+        """The paper's tables and figures with intervals over patients; ``out`` makes a report folder of them.
+
+        ``.tables`` are DataFrames, ``.pages()`` matplotlib figures, ``.html(title)`` the page.
+        """
+        from omi_keras.report.findings import Findings
+        from omi_keras.report.write import write_report
+
+        if out is not None:
+            write_report([self.path], Path(out), seed=seed, force=force)
+        return Findings([self], seed)
+
     def patient_ids(self, ecg_ids: pd.Series) -> pd.Series:
         """Patient of each ECG."""
         return ecg_ids.map(self.folds.set_index("ecg_id")["patient_id"])
 
 
-def load_run(path: Path) -> Run:
-    """Read a run folder.
+def load_run(path: str | Path) -> Run:
+    """Read a run folder, which ``omi-keras train`` or :func:`omi_keras.cross_validate` made.
 
     Raises
     ------
     InputError
         When it is not a run, a fold of it belongs to another run, or none is finished.
     """
+    path = Path(path)
     config = read_json(path / "config.json", "a run", FORMAT_VERSION, CONFIG_FIELDS)
     results = [_load_fold(folder) for folder in sorted(path.glob("fold-[0-9][0-9]"))]
     for result in results:

@@ -13,11 +13,12 @@ import pandas as pd
 from omi_keras.data.artifacts import new_folder, read_json, refuse_existing, versions, write_json
 from omi_keras.data.dataset import Dataset
 from omi_keras.recordings.errors import InputError
-from omi_keras.training.cross_validation import Where, read_metrics, refuse_other_settings, started_run, train_folds
+from omi_keras.training.cross_validation import Where, read_metrics, train_folds
 from omi_keras.training.jobs import Job
 from omi_keras.training.locks import at_work, beginning, refuse_busy
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import FORMAT_VERSION, where_dataset_is, write_table
+from omi_keras.training.started import place_of, refuse_other_settings, started_run
 
 KIND = "learning-rate search"
 # Test folds are not looked at.
@@ -74,7 +75,8 @@ def search_learning_rate(
                     imagenet_weights=imagenet_weights, resume=resume,
                 )
             )  # fmt: skip
-            jobs |= {Job(dataset.path.absolute(), run, fold, imagenet_weights, tested=False): rate for fold in wanted}
+            place = place_of(dataset, run).absolute()
+            jobs |= {Job(place, run, fold, imagenet_weights, tested=False): rate for fold in wanted}
             for fold in read_metrics(run, wanted, _FIELDS):
                 fold_done(rate, fold)
         failed = train_folds(
@@ -138,7 +140,7 @@ def _note(folder: Path, out: Path, dataset: Dataset, content: dict[str, Any]) ->
         "format_version": FORMAT_VERSION,
         "kind": KIND,
         "simulated": dataset.simulated,
-        **where_dataset_is(dataset.path, out),
+        **where_dataset_is(dataset.path or out, out),
         "dataset_sha256": dataset.fingerprint(),
         "versions": versions(),
         **content,

@@ -10,8 +10,9 @@ import pytest
 
 from omi_keras.beats.median_beats import MedianBeat
 from omi_keras.data.artifacts import sha256, write_json
-from omi_keras.data.dataset import DatasetWriter, load_dataset
+from omi_keras.data.dataset import load_dataset
 from omi_keras.data.prepare import prepare_cohort, prepare_records
+from omi_keras.data.writer import DatasetWriter
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.readers import read_record
 from omi_keras.recordings.record import LEADS

@@ -30,7 +30,7 @@ def ecgs():
 def test_as_the_trained_model_says(detector, model_folder, ecgs):
     folder = load_model(model_folder)
     beats = np.stack([median_beat(record).beat for record in ecgs])
-    expected = omi_probability(predict_logits(folder.model, beats))
+    expected = omi_probability(predict_logits(folder.network, beats))
     found = [detector.detect(record) for record in ecgs]
     assert np.abs([one.probability for one in found] - expected).max() < 0.1
     for one in found:

@@ -36,14 +36,14 @@ def test_safetensors_need_no_torch(safetensors, tmp_path, monkeypatch):
     folder = load_model(tmp_path / "model")
     assert folder.threshold == 0.25
     assert folder.folds is None
-    for key, variable in torch_names(folder.model).items():
+    for key, variable in torch_names(folder.network).items():
         np.testing.assert_array_equal(to_torch(np.asarray(variable)), state[key])
 
 
 def test_half_precision_is_widened(safetensors, tmp_path):
     state = {key: value.astype(np.float16) for key, value in random_state("mayo-alvd", 1).items()}
     assert run_cli("import-torch", safetensors(state), tmp_path / "model", "--model", "mayo-alvd").exit_code == 0
-    kernel = load_model(tmp_path / "model").model.get_layer("fc1").kernel
+    kernel = load_model(tmp_path / "model").network.get_layer("fc1").kernel
     np.testing.assert_array_equal(np.asarray(kernel), state["fc1.weight"].T.astype(np.float32))
 
 

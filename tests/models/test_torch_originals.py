@@ -44,7 +44,7 @@ def test_an_imported_network_is_the_same_function(name, x, tmp_path):
     assert done.exit_code == 0, done.output
     with torch.no_grad():
         expected = network.double()(torch.from_numpy(x[:, None]).double()).numpy()
-    found = load_model(tmp_path / "model").model.predict(x[..., None], verbose=0)
+    found = load_model(tmp_path / "model").network.predict(x[..., None], verbose=0)
     assert np.abs(found - expected).max() <= 2e-5 * np.abs(expected).max()
 
 
@@ -86,7 +86,7 @@ def test_wrapped_state_dicts(wrap, tmp_path):
     torch.save(wrap(network.state_dict()), tmp_path / "weights.pt")
     done = run_cli("import-torch", tmp_path / "weights.pt", tmp_path / "model", "--model", "mayo-alvd")
     assert done.exit_code == 0, done.output
-    kernel = load_model(tmp_path / "model").model.get_layer("fc1").kernel
+    kernel = load_model(tmp_path / "model").network.get_layer("fc1").kernel
     np.testing.assert_allclose(np.asarray(kernel).T, network.fc1.weight.detach().numpy(), rtol=1e-3, atol=1e-4)
 
 

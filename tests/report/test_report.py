@@ -14,7 +14,8 @@ from helpers import run_cli
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from omi_keras.beats.median_beats import MedianBeat
-from omi_keras.data.dataset import DatasetWriter, load_dataset
+from omi_keras.data.dataset import load_dataset
+from omi_keras.data.writer import DatasetWriter
 from omi_keras.evaluation.comparison import holm
 from omi_keras.measures.stemi import stemi_criteria
 from omi_keras.report import write_run_page

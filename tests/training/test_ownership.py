@@ -18,10 +18,10 @@ from omi_keras.data.exclusive import only_one
 from omi_keras.recordings.errors import InputError
 from omi_keras.training import cross_validation
 from omi_keras.training import forest as candidates
-from omi_keras.training.cross_validation import started_run
 from omi_keras.training.locks import at_work, beginning, clear_leftovers, fold_at_work, fold_lock
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import load_run, partial_folder, run_id
+from omi_keras.training.started import started_run
 
 FOREST = ("--model", "random-forest", "--n-folds", 5)
 SETTINGS = Protocol("random-forest", 0, 0, 0.0, "class", 0, backend=None)

@@ -1,0 +1,154 @@
+"""A model folder: weights, what they are, what goes in and comes out, and how well it did.
+
+    model/
+      model.keras  weights of a network, or model.skops: a random forest
+      model.json   architecture, input contract, threshold, metrics, provenance
+      folds.csv    ecg_id, patient_id, fold: which ECGs it was trained, validated and tested on; an imported
+                   model has none
+
+Only weights are read from ``model.keras``: the architecture is built by this package from its name, so a model
+file cannot bring code.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omi_keras.data import tables
+from omi_keras.data.artifacts import FieldKind, read_json, sha256, versions, write_json
+from omi_keras.data.tables import read_table
+from omi_keras.models.backend import load_backend
+from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.numbers import is_count, is_probability
+from omi_keras.recordings.record import LEADS, SAMPLING_RATE
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+    from omi_keras.models.random_forest import RandomForest
+
+FORMAT_VERSION = 1
+FIELDS: dict[str, FieldKind] = {
+    "model": str,
+    "simulated": bool,
+    "threshold": is_probability,
+    "metrics": dict,
+    "provenance": dict,
+    "sha256": dict,
+}
+# What a model that was trained here has besides.
+TRAINED_FIELDS: dict[str, FieldKind] = {
+    "validation_fold": is_count,
+    "test_fold": is_count,
+    "provenance.dataset_sha256": dict,
+}
+INPUT_CONTRACT: dict[str, Any] = {
+    "shape": [12, 400, 1],
+    "dtype": "float32",
+    "leads": list(LEADS),
+    "sampling_rate": SAMPLING_RATE,
+    "window": "samples 150 to 549 of the 600-sample median beat in mV, R peak at sample 300",
+    "normalisation": "z-score per lead, a flat lead becomes zeros",
+    "output": "2 logits: no OMI, OMI; P(OMI) = softmax[1]",
+}
+
+
+def weights_name(model: str) -> str:
+    """``model.keras`` for a network, ``model.skops`` for a random forest."""
+    return "model.skops" if model == RANDOM_FOREST else "model.keras"
+
+
+def load_weights(name: str, path: Path) -> keras.Model:
+    """Build the model ``name`` and read its weights from a ``.keras`` file.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or does not hold this model's weights.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} not found", "not_found")
+    model = build(name)
+    try:
+        model.load_weights(path)
+    except Exception as error:  # Keras raises whatever its zip and HDF5 readers raise
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} does not hold the weights of {name}: {first}", "unreadable") from None
+    if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+        raise InputError(f"{path} holds weights that are no finite numbers; make it again", "not_finite")
+    return model
+
+
+def write_model_info(folder: Path, info: dict[str, Any]) -> None:
+    """Write ``model.json`` beside the other files of a folder that is being made.
+
+    Raises
+    ------
+    InputError
+        When the threshold is none: what would be refused when it is read is not written.
+    """
+    threshold = info["threshold"]
+    if not is_probability(threshold):
+        raise InputError(f"a threshold is a number from 0 to 1, found {str(threshold)[:40]}", "bad_threshold")
+    write_json(
+        folder / "model.json",
+        {
+            "format_version": FORMAT_VERSION,
+            "kind": "model",
+            **info,
+            "input": INPUT_CONTRACT,
+            "versions": versions(),
+            "sha256": {file.name: sha256(file) for file in sorted(folder.iterdir())},
+        },
+    )
+
+
+def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, Path]:
+    """``model.json``, ``folds.csv`` if there is one, and the file that holds the model, all of them verified.
+
+    Raises
+    ------
+    InputError
+        When something is missing, altered, or of a newer format version.
+    """
+    info = read_json(path / "model.json", "a model folder", FORMAT_VERSION, FIELDS)
+    name, sums = info["model"], info["sha256"]
+    if name not in MODELS:
+        raise InputError(f"{path / 'model.json'}: unknown model {name!r}", "unknown_model")
+    for file in {weights_name(name), *sums}:
+        if not _is_name(file) or not (path / file).is_file() or sha256(path / file) != sums.get(file):
+            raise InputError(f"{path / file} is missing or was altered; make the model folder again", "altered")
+    folds = None
+    if "folds.csv" in sums:
+        read_json(path / "model.json", "a model folder", FORMAT_VERSION, TRAINED_FIELDS)
+        kinds = {"ecg_id": tables.name, "patient_id": tables.name, "fold": tables.whole}
+        folds = read_table(path / "folds.csv", kinds, "make the model folder again")
+        if folds["ecg_id"].duplicated().any():
+            raise InputError(f"{path / 'folds.csv'} names an ECG twice; make the model folder again", "altered")
+        judged = {info["validation_fold"], info["test_fold"]}
+        if not judged <= set(folds["fold"]):
+            raise InputError(
+                f"{path / 'folds.csv'} lacks the model's validation or test ECGs; make the model folder again",
+                "altered",
+            )
+    return info, folds, path / weights_name(name)
+
+
+def _is_name(file: str) -> bool:
+    """Whether this names a file in the folder itself."""
+    return file not in ("", ".", "..") and not set(file) & set("/\\\0")
+
+
+def load_any(name: str, path: Path) -> keras.Model | RandomForest:
+    """The network, or the forest, that a file holds."""
+    if name == RANDOM_FOREST:
+        from omi_keras.models.random_forest import load_forest
+
+        return load_forest(path)
+    load_backend()
+    return load_weights(name, path)

@@ -1,0 +1,97 @@
+"""What a user wants, what a run was started with, what the machine is made for → the protocol of a run."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from omi_keras.data.artifacts import read_json, sha256
+from omi_keras.models.catalogue import LEARNING_RATES, MODELS, RANDOM_FOREST, Precision
+from omi_keras.recordings.errors import InputError
+from omi_keras.training.protocol import Protocol
+from omi_keras.training.run import CONFIG_FIELDS, FORMAT_VERSION
+
+# Decided here, from the machine and from what was begun.
+_SETTLED = ("model", "precision", "imagenet_sha256", "threads", "backend")
+
+
+def settle(
+    model: str,
+    started: dict[str, Any],
+    *,
+    jobs: int = 1,
+    mixed_precision: bool | None = None,
+    threads: int | None = None,
+    imagenet_weights: Path | None = None,
+    **wanted: Any,
+) -> Protocol:
+    """The protocol of a run.
+
+    Parameters
+    ----------
+    started
+        What the run was started with (:func:`started_with`), empty for a new one: what nobody asks for stays as it was.
+    jobs
+        Folds that share the cores of the machine.
+    mixed_precision
+        Compute in 16 bits; None: on a GPU only.
+    threads
+        Of each fold; None: the cores divided by ``jobs``.
+    imagenet_weights
+        What a ResNet-18 starts from.
+    wanted
+        Fields of :class:`~omi_keras.training.protocol.Protocol`; those left out are the paper's.
+
+    Raises
+    ------
+    InputError
+        When the model or a setting is not known, or does not fit the model.
+    """
+    if model not in MODELS:
+        raise InputError(f"model {model!r} is not known; there are {', '.join(MODELS)}", "unknown_model")
+    known = [field.name for field in fields(Protocol) if field.name not in _SETTLED]
+    if unknown := set(wanted) - set(known):
+        raise InputError(f"{', '.join(sorted(unknown))}: no such setting; there are {', '.join(known)}", "setting")
+    if imagenet_weights and model != "resnet18":
+        raise InputError(f"ImageNet weights are for resnet18, not for {model}", "setting")
+    if model == RANDOM_FOREST:
+        return Protocol(model, 0, 0, 0.0, "class", wanted.get("seed", 0), backend=None)
+    from omi_keras.models.backend import load_backend
+    from omi_keras.training.runtime import available_cores, use_threads
+
+    backend = load_backend()
+    checksum = None
+    if imagenet_weights:
+        from omi_keras.models.weights.imagenet import weights_file
+
+        checksum = sha256(weights_file(imagenet_weights))
+    threads = threads or started.get("threads") or max(1, available_cores() // jobs)
+    use_threads(threads)  # before JAX is asked whether it has a GPU, which starts it
+    defaults: dict[str, Any] = {"epochs": 100, "batch_size": 128, "balance": "batch", "seed": 0}
+    settings = defaults | {"learning_rate": LEARNING_RATES[model]} | wanted
+    if settings["learning_rate"] is None:
+        settings["learning_rate"] = LEARNING_RATES[model]
+    return Protocol(
+        model, precision=_precision(mixed_precision, started), imagenet_sha256=checksum, threads=threads,
+        backend=backend, **settings,
+    )  # fmt: skip
+
+
+def started_with(folder: Path) -> dict[str, Any]:
+    """What the run or search in the folder was started with, if it was."""
+    for name, what, wanted in (("config.json", "a run", CONFIG_FIELDS), ("search.json", "a search", {})):
+        if (folder / name).exists():
+            return read_json(folder / name, what, FORMAT_VERSION, wanted)
+    return {}
+
+
+def _precision(wanted: bool | None, started: dict[str, Any]) -> Precision:
+    """What was asked for, in the form that the run was started with; else in the form that the machine is made for."""
+    from omi_keras.training.runtime import has_gpu, mixed_precision
+
+    if started:
+        precision: Precision = started.get("precision", "float32")
+        if wanted in (None, precision != "float32"):
+            return precision
+    return mixed_precision() if wanted or (wanted is None and has_gpu()) else "float32"
