@@ -32,17 +32,22 @@ _CHATTER = re.compile(
 )
 _one_at_a_time = threading.RLock()
 _filter_wanted = _filtered = False
-_stream: Callable[[int, str], TextIO] | None = None
 
 
-def quiet_process(stream: Callable[[int, str], TextIO]) -> None:
+def _plain_stream(number: int, encoding: str) -> TextIO:
+    return os.fdopen(number, "w", buffering=1, encoding=encoding, errors="replace")
+
+
+_stream: Callable[[int, str], TextIO] = _plain_stream
+
+
+def quiet_process(stream: Callable[[int, str], TextIO] | None = None) -> None:
     """Make the process of a command quiet; for its very beginning, never for a process that is someone else's.
 
-    Its standard streams are open. ``stream`` makes a text stream of a file descriptor and an encoding, for Python's own
-    standard error.
+    Its standard streams are open. ``stream`` makes Python's own standard error of a file descriptor and an encoding.
     """
     global _filter_wanted, _stream
-    _stream = stream
+    _stream = stream or _plain_stream
     quiet_python()
     _filter_wanted = hasattr(os, "fork")
 
@@ -73,7 +78,7 @@ def filter_command() -> None:
     os.dup2(sink, 2)
     os.close(source)
     os.close(sink)
-    if isinstance(sys.stderr, io.TextIOWrapper) and _stream is not None:
+    if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr = _stream(real, sys.stderr.encoding)
 
 

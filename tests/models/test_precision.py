@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from helpers import random_state, run_cli
 
-from omi_keras.cli import train
+from omi_keras.training import settings
 from omi_keras.cli.display import Display
 from omi_keras.data.dataset import load_dataset
 from omi_keras.model import load_weights
@@ -106,7 +106,7 @@ def test_the_form_that_a_machine_is_made_for(gpu, flags, expected, monkeypatch, 
 def test_the_precision_of_a_run(wanted, started, gpu, expected, monkeypatch):
     monkeypatch.setattr(runtime, "has_gpu", lambda: gpu)
     monkeypatch.setattr(runtime, "_cpu_has_bfloat16", lambda: True)
-    assert train._precision(wanted, started) == expected
+    assert settings._precision(wanted, started) == expected
 
 
 def test_trained_in_mixed_precision_interrupted_resumed_and_exported(machine, easy_dataset, tmp_path, monkeypatch):
