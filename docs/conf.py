@@ -20,7 +20,7 @@ extensions = [
     "numpydoc",
     "myst_nb",
 ]
-exclude_patterns = ["jupyter_execute"]
+exclude_patterns = ["jupyter_execute", "reference/generated/commands.md"]
 suppress_warnings = ["mystnb.unknown_mime_type"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"omi-keras {version}"
@@ -41,3 +41,23 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 autosummary_generate = True
 autodoc_typehints = "none"
+
+
+def _write_help() -> None:
+    """``--help`` of every command, as it is."""
+    from pathlib import Path
+
+    import click
+
+    from omi_keras.cli import main
+
+    parts = []
+    for name, command in sorted(main.commands.items()):
+        context = click.Context(command, info_name=f"omi-keras {name}", max_content_width=100)
+        parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
+    out = Path(__file__).parent / "reference" / "generated" / "commands.md"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text("\n".join(parts), encoding="utf-8")
+
+
+_write_help()

@@ -35,6 +35,13 @@ class Detection:
         Flags that a person should see beside the result (``"flat:V3"``, ``"einthoven:310uV"`` ...), empty when good.
     timings_ms
         Milliseconds spent on ``signal`` (recording → median beat) and ``network``.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> found = omi.Detector(bundle).detect(record)
+    >>> found.decision == (found.probability >= found.threshold)
+    True
     """
 
     probability: float
@@ -81,6 +88,15 @@ class Detector:
     ------
     InputError
         When the bundle is missing, altered, of a newer format version, or not signed with the key.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> detector = omi.Detector(bundle)
+    >>> 0 <= detector.detect_file(ecg_file).probability <= 1
+    True
+    >>> len(detector.push(record.signal))  # ten seconds of a stream
+    1
     """
 
     def __init__(

@@ -47,7 +47,7 @@ class Model:
     >>> import omi_keras as omi
     >>> model = omi.load_model(model_folder)
     >>> model.name, 0 <= model.threshold <= 1
-    ('mayo-alvd', True)
+    ('ecg-smart-net', True)
     >>> model.probability(beats).shape == (len(beats),)
     True
     """
@@ -200,6 +200,12 @@ def load_model(path: str | Path) -> Model:
     ------
     InputError
         When something is missing, altered, or of a newer format version.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> omi.load_model(model_folder).predict(record).quality
+    ()
     """
     info, folds, weights = read_model_folder(Path(path))
     model = Model(info, folds, weights=weights, path=Path(path))

@@ -60,6 +60,13 @@ class MedianBeat:
         kept), ``excluded_beats`` (over 30 % left out), ``paced`` (a spike before most beats; bridged), ``mains:50`` /
         ``mains:60`` (removed), ``noisy:<lead>``, ``dropout:<seconds>s`` (all leads stand still),
         ``implausible_rate_or_width``; no ``lead_reversal`` of broad complexes. Sorted.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> found = omi.median_beat(record)
+    >>> found.beats_kept <= found.beats_found, 40 < found.heart_rate < 180
+    (True, True)
     """
 
     beat: np.ndarray
@@ -92,6 +99,12 @@ def median_beat(record: Record) -> MedianBeat:
     InputError
         When :func:`omi_keras.beats.quality.check_record` refuses the signal, when fewer than three beats are
         usable, or when no beat shape repeats.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> omi.median_beat(record).beat.shape
+    (12, 600)
     """
     name = record.ecg_id
     signal = record.signal[:, :MAX_SAMPLES]

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.record import LEADS
 
+# The paper's input.
+CONTRACT = "zscore-400"
 BEAT_SAMPLES = 600
 CROP_START = 150
 CROP_STOP = 550
@@ -16,7 +18,7 @@ CROP_STOP = 550
 FLAT_SD = 1e-4
 
 
-def model_input(beats: ArrayLike) -> np.ndarray:
+def model_input(beats: ArrayLike, contract: str = CONTRACT) -> np.ndarray:
     """Crop median beats and standardise each lead.
 
     Samples 150 to 549 (0.3 s before R to 0.5 s after it) are kept and each lead is z-scored on its own with
@@ -27,6 +29,8 @@ def model_input(beats: ArrayLike) -> np.ndarray:
     ----------
     beats
         (..., 12, 600) median beats, millivolts, R at sample 300. Not changed.
+    contract
+        What the network was trained on; ``zscore-400`` is what this function computes.
 
     Returns
     -------
@@ -36,8 +40,16 @@ def model_input(beats: ArrayLike) -> np.ndarray:
     Raises
     ------
     InputError
-        When the shape is not (..., 12, 600) or a value is missing or infinite.
+        When the shape is not (..., 12, 600), a value is missing or infinite, or the contract is another one.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> omi.model_input(beats[:2]).shape
+    (2, 12, 400)
     """
+    if contract != CONTRACT:
+        raise InputError(f"input contract {contract!r} is not known; there is {CONTRACT}", "contract")
     x = np.asarray(beats)
     if x.ndim < 2 or x.shape[-2:] != (len(LEADS), BEAT_SAMPLES):
         raise InputError(

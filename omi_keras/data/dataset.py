@@ -154,6 +154,13 @@ def load_dataset(path: str | Path) -> Dataset:
     ------
     InputError
         When a file is missing, altered, of another shape, or of a newer format version.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> dataset = omi.load_dataset(dataset_folder)
+    >>> dataset.beats.shape[1:], sorted(dataset.ecgs["omi"].unique().tolist())
+    ((12, 600), [0, 1])
     """
     path = Path(path)
     info = read_json(path / MARKER, "a dataset", FORMAT_VERSION, {"simulated": bool, "sha256": dict})

@@ -22,6 +22,13 @@ def build(name: str, precision: Precision = "float32", seed: int | None = None) 
 
     With a mixed ``precision``, layers compute in 16 bits and keep float32 variables: the weights fit a network of
     any other precision. The logits are float32 in all of them.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> network = omi.build("mayo-alvd", seed=0)
+    >>> network.input_shape, network.output_shape
+    ((None, 12, 400, 1), (None, 2))
     """
     from omi_keras.models.backend import load_backend
 

@@ -17,6 +17,15 @@ class InputError(ValueError):
         A short stable word for tables (``missing_lead``, ``too_short``, ...).
     to_type
         Lines for the user to type, each on a line of its own after the sentence.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> try:
+    ...     omi.read_record("nowhere.hea")
+    ... except omi.InputError as error:
+    ...     print(error.reason)
+    not_found
     """
 
     def __init__(self, message: str, reason: str = "bad_input", to_type: tuple[str, ...] = ()) -> None:

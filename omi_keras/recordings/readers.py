@@ -86,6 +86,13 @@ def read_record(
     ------
     InputError
         When the file cannot be read: one sentence that names it.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> record = omi.read_record(ecg_file)
+    >>> record.signal.shape, record.signal.dtype
+    ((12, 5000), dtype('float32'))
     """
     file = find_record(Path(path))
     with np.errstate(invalid="ignore", over="ignore"):  # damaged numbers; what they become is looked at next

@@ -63,6 +63,13 @@ class Record:
     ------
     InputError
         When the signal is not (12, n) float32 with finite values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import omi_keras as omi
+    >>> omi.Record(np.zeros((12, 5000), np.float32), "p17-0001").duration
+    10.0
     """
 
     signal: np.ndarray

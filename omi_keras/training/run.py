@@ -157,7 +157,18 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder with at least one finished fold."""
+    """A run folder with at least one finished fold.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> run = omi.load_run(run_folder)
+    >>> best = run.best("validation")
+    >>> run.select().threshold == best.metrics["threshold"]
+    True
+    >>> run.evaluate().tables["table5"]["split"].tolist()
+    ['validation', 'test']
+    """
 
     path: Path
     config: dict[str, Any]
@@ -213,6 +224,12 @@ def load_run(path: str | Path) -> Run:
     ------
     InputError
         When it is not a run, a fold of it belongs to another run, or none is finished.
+
+    Examples
+    --------
+    >>> import omi_keras as omi
+    >>> omi.load_run(run_folder).results[0].history.columns[0]
+    'epoch'
     """
     path = Path(path)
     config = read_json(path / "config.json", "a run", FORMAT_VERSION, CONFIG_FIELDS)

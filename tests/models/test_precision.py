@@ -8,14 +8,13 @@ import pandas as pd
 import pytest
 from helpers import random_state, run_cli
 
-from omi_keras.training import settings
 from omi_keras.cli.display import Display
 from omi_keras.data.dataset import load_dataset
 from omi_keras.model import load_weights
 from omi_keras.models.catalogue import NETWORKS, build
 from omi_keras.models.inference import cross_entropy, predict_logits
 from omi_keras.models.weights.torch_weights import load_torch_parameters
-from omi_keras.training import runtime
+from omi_keras.training import runtime, settings
 from omi_keras.training.fit import fit_fold
 from omi_keras.training.optimizer import TorchAdam
 from omi_keras.training.protocol import Protocol
