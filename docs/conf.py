@@ -4,9 +4,13 @@ Docstrings are numpydoc, pages are Markdown (MyST), notebooks run while the site
 """
 
 import os
+import sys
+from pathlib import Path
 
 from omi_keras import __version__
 
+# The commands of notebooks are this environment's.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
@@ -45,8 +49,6 @@ autodoc_typehints = "none"
 
 def _write_help() -> None:
     """``--help`` of every command, as it is."""
-    from pathlib import Path
-
     import click
 
     from omi_keras.cli import main
