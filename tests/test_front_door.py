@@ -131,7 +131,12 @@ def test_arrays_that_are_no_dataset(beats, omi_labels, patients, more, sentence)
 
 def test_what_is_not_known_stays_unknown():
     ecgs = omi.Dataset.from_arrays(
-        BEATS, [0, None, float("nan")], "abc", age=[61, None, 300], sex=["M", None, "female"], ward=[3, None, "x"]
+        BEATS,
+        [0, None, float("nan")],
+        ["a", "b", "c"],
+        age=[61, None, 300],
+        sex=["M", None, "female"],
+        ward=[3, None, "x"],
     ).ecgs
     assert ecgs["omi"].isna().tolist() == [False, True, True]
     assert ecgs["age"].isna().tolist() == [False, True, True]
