@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from omi_keras.data.batches import read_batch
 from omi_keras.models.fast.fast_form import fast_form
-from omi_keras.models.fast.short_images import without_padded_rows
+from omi_keras.models.fast.training_form import training_form
 from omi_keras.training.callbacks import Epoch, StepDone
 
 # Compiled by XLA, a step of these takes half the time. The temporal networks' steps are bound by memory: no faster at
@@ -72,7 +72,7 @@ def training_step(
 
     ``compiled`` by XLA, for every n anew; otherwise there is one trace for all n.
     """
-    network = fast_form(model) if compiled else without_padded_rows(model)
+    network = fast_form(model) if compiled else training_form(model)
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     variables = network.trainable_variables
 

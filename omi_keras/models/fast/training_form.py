@@ -1,0 +1,53 @@
+"""The same networks as TensorFlow trains them fastest without XLA.
+
+Padding that stands before a convolution copies every activation, and its gradient copies it again. Where "same" pads what
+the layer before it padded (odd kernels of stride one, never stride two: there "same" is another function) the convolution
+pads by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from omi_keras.models.fast.short_images import short_conv
+
+
+def training_form(model: keras.Model) -> keras.Model:
+    """The same function of the same weights."""
+    padded = {
+        layer.name: model.get_layer(f"{layer.name}_pad")
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D) and _pads_itself(model, layer)
+    }
+    without = {pad.name for pad in padded.values()}
+
+    def form(layer: keras.Layer) -> keras.Layer:
+        if layer.name in without:
+            return keras.layers.Identity(name=layer.name)
+        return _SamePadded(layer) if layer.name in padded else short_conv(layer)
+
+    return keras.models.clone_model(model, clone_function=form)
+
+
+def _pads_itself(model: keras.Model, conv: keras.layers.Conv2D) -> bool:
+    rows, width = conv.kernel_size
+    if conv.strides != (1, 1) or rows != 1 or width % 2 == 0:
+        return False
+    pads = [layer for layer in model.layers if layer.name == f"{conv.name}_pad"]
+    return bool(pads) and pads[0].padding == ((0, 0), (width // 2, width // 2))
+
+
+class _SamePadded(keras.layers.Layer):
+    """A convolution of stride one whose zeros are its own."""
+
+    def __init__(self, conv: keras.layers.Conv2D) -> None:
+        super().__init__(name=conv.name, dtype=conv.dtype_policy)
+        self.conv = conv
+
+    def call(self, x: Any) -> Any:
+        kernel = ops.cast(self.conv.kernel, self.compute_dtype)
+        y = ops.conv(x, kernel, 1, "same", data_format="channels_last")
+        return y if self.conv.bias is None else y + ops.cast(self.conv.bias, self.compute_dtype)
