@@ -1,8 +1,9 @@
 """The same networks as TensorFlow trains them fastest without XLA.
 
-Padding that stands before a convolution copies every activation, and its gradient copies it again. Where "same" pads what
-the layer before it padded (odd kernels of stride one, never stride two: there "same" is another function) the convolution
-pads by itself.
+Padding that stands before a convolution copies every activation, and its gradient copies it again. Where "same" pads
+what the layer before it padded (odd kernels of stride one, never stride two: there "same" is another function) the
+convolution pads by itself. Batch normalisation is given to the operator that reads and writes the activations
+fewest times.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ def training_form(model: keras.Model) -> keras.Model:
     def form(layer: keras.Layer) -> keras.Layer:
         if layer.name in without:
             return keras.layers.Identity(name=layer.name)
-        return _SamePadded(layer) if layer.name in padded else short_conv(layer)
+        if layer.name in padded:
+            return _SamePadded(layer)
+        if _normalises_images(layer):
+            return _FusedNorm(layer)
+        return short_conv(layer)
 
     return keras.models.clone_model(model, clone_function=form)
 
@@ -38,6 +43,12 @@ def _pads_itself(model: keras.Model, conv: keras.layers.Conv2D) -> bool:
         return False
     pads = [layer for layer in model.layers if layer.name == f"{conv.name}_pad"]
     return bool(pads) and pads[0].padding == ((0, 0), (width // 2, width // 2))
+
+
+def _normalises_images(layer: keras.Layer) -> bool:
+    if not isinstance(layer, keras.layers.BatchNormalization) or len(layer.input.shape) != 4:
+        return False
+    return layer.axis in (-1, 3) and layer.scale and layer.center and not layer.renorm
 
 
 class _SamePadded(keras.layers.Layer):
@@ -51,3 +62,30 @@ class _SamePadded(keras.layers.Layer):
         kernel = ops.cast(self.conv.kernel, self.compute_dtype)
         y = ops.conv(x, kernel, 1, "same", data_format="channels_last")
         return y if self.conv.bias is None else y + ops.cast(self.conv.bias, self.compute_dtype)
+
+
+class _FusedNorm(keras.layers.Layer):
+    """Batch normalisation of images (batch, rows, time, channels) by TensorFlow's own operator and its own gradient.
+
+    Keras writes it as a dozen operations, each of which reads and writes the activations, and so does their gradient.
+    """
+
+    def __init__(self, norm: keras.layers.BatchNormalization) -> None:
+        super().__init__(name=norm.name, dtype=norm.dtype_policy)
+        self.norm = norm
+
+    def call(self, x: Any, training: bool = False, mask: Any = None) -> Any:
+        import tensorflow as tf
+
+        norm = self.norm
+        if mask is not None or not (training and norm.trainable):
+            return norm(x, training=training, mask=mask)
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=norm.gamma, offset=norm.beta, mean=[], variance=[], epsilon=norm.epsilon, is_training=True
+        )
+        # The operator's variance is the unbiased one, as PyTorch's running average takes it; Keras takes the biased.
+        count = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), variance.dtype)
+        variance = variance * (count - 1) / count
+        for average, now in ((norm.moving_mean, mean), (norm.moving_variance, variance)):
+            average.assign(average * norm.momentum + now * (1.0 - norm.momentum))
+        return y
