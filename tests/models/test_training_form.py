@@ -130,5 +130,6 @@ def test_layers_that_it_makes_faster():
     kinds = [type(layer).__name__ for layer in training_form(build("ecg-smart-net")).layers]
     assert kinds.count("_FusedNorm") == 21
     assert kinds.count("_SamePadded") == 13
+    assert kinds.count("_RowsAsChannels") == 1
     assert "ZeroPadding2D" in kinds, "stride two pads apart: 'same' would be another function"
     assert "BatchNormalization" in [type(layer).__name__ for layer in training_form(build("mayo-alvd")).layers]

@@ -2,8 +2,8 @@
 
 Padding that stands before a convolution copies every activation, and its gradient copies it again. Where "same" pads
 what the layer before it padded (odd kernels of stride one, never stride two: there "same" is another function) the
-convolution pads by itself. Batch normalisation is given to the operator that reads and writes the activations
-fewest times.
+convolution pads by itself. Batch normalisation and the convolution across the leads are given to operators that read
+and write the activations fewer times.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ def training_form(model: keras.Model) -> keras.Model:
             return _SamePadded(layer)
         if _normalises_images(layer):
             return _FusedNorm(layer)
+        if _spans_all_rows(layer):
+            return _RowsAsChannels(layer)
         return short_conv(layer)
 
     return keras.models.clone_model(model, clone_function=form)
@@ -49,6 +51,12 @@ def _normalises_images(layer: keras.Layer) -> bool:
     if not isinstance(layer, keras.layers.BatchNormalization) or len(layer.input.shape) != 4:
         return False
     return layer.axis in (-1, 3) and layer.scale and layer.center and not layer.renorm
+
+
+def _spans_all_rows(layer: keras.Layer) -> bool:
+    if not isinstance(layer, keras.layers.Conv2D) or layer.strides != (1, 1):
+        return False
+    return layer.padding == "valid" and layer.kernel_size == (layer.input.shape[1], 1)
 
 
 class _SamePadded(keras.layers.Layer):
@@ -89,3 +97,18 @@ class _FusedNorm(keras.layers.Layer):
         for average, now in ((norm.moving_mean, mean), (norm.moving_variance, variance)):
             average.assign(average * norm.momentum + now * (1.0 - norm.momentum))
         return y
+
+
+class _RowsAsChannels(keras.layers.Layer):
+    """A convolution whose kernel spans all rows of (batch, rows, time, channels) and one sample: a matrix product."""
+
+    def __init__(self, conv: keras.layers.Conv2D) -> None:
+        super().__init__(name=conv.name, dtype=conv.dtype_policy)
+        self.conv = conv
+
+    def call(self, x: Any) -> Any:
+        rows, time, channels, filters = *x.shape[1:], self.conv.filters
+        kernel = ops.reshape(ops.cast(self.conv.kernel, self.compute_dtype), (rows * channels, filters))
+        x = ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, rows * channels))
+        y = ops.reshape(ops.matmul(x, kernel), (-1, 1, time, filters))
+        return y if self.conv.bias is None else y + ops.cast(self.conv.bias, self.compute_dtype)
