@@ -107,7 +107,8 @@ class _RowsAsChannels(keras.layers.Layer):
         self.conv = conv
 
     def call(self, x: Any) -> Any:
-        rows, time, channels, filters = *x.shape[1:], self.conv.filters
+        _, rows, time, channels = x.shape
+        filters = self.conv.filters
         kernel = ops.reshape(ops.cast(self.conv.kernel, self.compute_dtype), (rows * channels, filters))
         x = ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, rows * channels))
         y = ops.reshape(ops.matmul(x, kernel), (-1, 1, time, filters))
