@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omi_keras.models.catalogue import NETWORKS, build
-from omi_keras.models.fast.training_form import training_form
+from omi_keras.models.fast.training_form import MANY_FILTERS, training_form
 
 
 def one_step(model, network, x, y):
@@ -95,7 +95,7 @@ def test_batch_normalisation(batch, rows, time, channels, offset, frozen):
         np.testing.assert_allclose(fast, plain, rtol=1e-3, atol=2e-4)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     batch=st.integers(1, 3),
     rows=st.integers(1, 4),
@@ -104,15 +104,16 @@ def test_batch_normalisation(batch, rows, time, channels, offset, frozen):
     kernel=st.sampled_from([(1, 1), (1, 3), (1, 5), (0, 1)]),
     stride=st.sampled_from([(1, 1), (1, 2)]),
     bias=st.booleans(),
+    filters=st.sampled_from([3, MANY_FILTERS]),
 )
-def test_convolutions(batch, rows, time, channels, kernel, stride, bias):
+def test_convolutions(batch, rows, time, channels, kernel, stride, bias, filters):
     kernel = (kernel[0] or rows, kernel[1])
     rng = np.random.default_rng(0)
     x = rng.standard_normal((batch, rows, time, channels)).astype(np.float32)
     z = inputs = keras.Input(x.shape[1:])
     if kernel[1] > 1:
         z = keras.layers.ZeroPadding2D((0, kernel[1] // 2), name="conv_pad")(z)
-    conv = keras.layers.Conv2D(3, kernel, stride, use_bias=bias, bias_initializer="random_normal", name="conv")
+    conv = keras.layers.Conv2D(filters, kernel, stride, use_bias=bias, bias_initializer="random_normal", name="conv")
     model = keras.Model(inputs, conv(z))
     found = []
     for network in (model, training_form(model)):
@@ -123,7 +124,7 @@ def test_convolutions(batch, rows, time, channels, kernel, stride, bias):
         watched = [source, *(variable.value for variable in model.trainable_variables)]
         found.append([y, *tape.gradient(y, watched, upstream)])
     for plain, fast in zip(*found, strict=True):
-        np.testing.assert_allclose(fast, plain, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(fast, plain, rtol=1e-4, atol=1e-4)
 
 
 def test_layers_that_it_makes_faster():

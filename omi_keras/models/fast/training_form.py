@@ -15,6 +15,9 @@ from keras import ops
 
 from omi_keras.models.fast.short_images import short_conv
 
+# From this many filters on, oneDNN takes longer over a kernel's gradient than over the same products as matrices.
+MANY_FILTERS = 256
+
 
 def training_form(model: keras.Model) -> keras.Model:
     """The same function of the same weights."""
@@ -68,8 +71,43 @@ class _SamePadded(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         kernel = ops.cast(self.conv.kernel, self.compute_dtype)
-        y = ops.conv(x, kernel, 1, "same", data_format="channels_last")
+        many = self.conv.filters >= MANY_FILTERS
+        y = _conv_of_many_filters(x, kernel) if many else ops.conv(x, kernel, 1, "same", data_format="channels_last")
         return y if self.conv.bias is None else y + ops.cast(self.conv.bias, self.compute_dtype)
+
+
+def _conv_of_many_filters(x: Any, kernel: Any) -> Any:
+    """A 1×k convolution of stride one padded "same", with a gradient of its own for the kernel."""
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def conv(x: Any, kernel: Any) -> Any:
+        def gradient(upstream: Any) -> tuple[Any, Any]:
+            to_x = tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=tf.shape(x), filter=kernel, out_backprop=upstream, strides=[1] * 4, padding="SAME"
+            )
+            return to_x, _kernel_gradient(x, upstream, kernel.shape[1])
+
+        return tf.nn.conv2d(x, kernel, 1, "SAME"), gradient
+
+    return conv(x, kernel)
+
+
+def _kernel_gradient(x: Any, upstream: Any, width: int) -> Any:
+    """(1, width, channels, filters): for every place in the kernel, what it read by what its sums were worth."""
+    import tensorflow as tf
+
+    def samples(images: Any, first: int, last: int) -> Any:
+        return tf.reshape(images[:, :, first:last], (-1, images.shape[-1]))
+
+    time, products = x.shape[2], []
+    for place in range(width):
+        shift = place - width // 2
+        # Of what stands shifted, only the samples that do not meet padding.
+        read = samples(x, max(shift, 0), time + min(shift, 0))
+        worth = samples(upstream, max(-shift, 0), time + min(-shift, 0))
+        products.append(tf.matmul(read, worth, transpose_a=True))
+    return tf.stack(products)[None]
 
 
 class _FusedNorm(keras.layers.Layer):
