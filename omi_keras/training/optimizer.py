@@ -31,7 +31,33 @@ class TorchAdam(keras.optimizers.Adam):
         correction_2 = 1 - ops.power(ops.cast(self.beta_2, dtype), step)
         index = self._get_variable_index(variable)
         m, v = self._momentums[index], self._velocities[index]
+        if keras.backend.backend() == "tensorflow":
+            _in_one_pass(variable, m, v, gradient, rate, 1 - correction_1, 1 - correction_2, self)
+            return
         self.assign_add(m, (gradient - m) * (1 - self.beta_1))
         self.assign_add(v, (ops.square(gradient) - v) * (1 - self.beta_2))
         denominator = ops.sqrt(v) / ops.sqrt(correction_2) + self.epsilon
         self.assign_sub(variable, rate / correction_1 * m / denominator)
+
+
+def _in_one_pass(
+    variable: Any, m: Any, v: Any, gradient: Any, rate: Any, power_1: Any, power_2: Any, adam: TorchAdam
+) -> None:
+    """TensorFlow's own operator reads and writes the memory once, where the sums written out take a pass each.
+
+    Its step is ``rate · √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε′)``, which is PyTorch's with ``ε′ = ε √(1 − β₂ᵗ)``.
+    """
+    import tensorflow as tf
+
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=m.handle,
+        v=v.handle,
+        beta1_power=power_1,
+        beta2_power=power_2,
+        lr=rate,
+        beta1=ops.cast(adam.beta_1, variable.dtype),
+        beta2=ops.cast(adam.beta_2, variable.dtype),
+        epsilon=adam.epsilon * ops.sqrt(1 - power_2),
+        grad=gradient,
+    )

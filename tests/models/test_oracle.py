@@ -10,6 +10,7 @@ import tensorflow as tf
 from omi_keras.models.catalogue import NETWORKS, build
 from omi_keras.models.weights.torch_weights import load_torch_parameters
 from omi_keras.training.optimizer import TorchAdam
+from omi_keras.training.tensorflow_epoch import training_step
 
 PARAMETERS = {"ecg-smart-net": 6_991_682, "temporal-resnet18": 3_844_930, "resnet18": 11_171_266, "mayo-alvd": 135_378}
 # Fraction of the saliency map's maximum that 99.9 % of its values are within: float32 flips a few ReLUs of the deep
@@ -65,3 +66,11 @@ def test_five_training_losses(model, oracle, reference):
     x, y = oracle.make_inputs()[..., None], oracle.make_labels()
     losses = [float(model.train_on_batch(x, y)) for _ in range(5)]
     np.testing.assert_allclose(losses, reference["train_losses"], rtol=1e-3)
+
+
+def test_five_training_losses_of_the_step_that_trains(model, oracle, reference):
+    optimizer = TorchAdam(1e-4)
+    optimizer.build(model.trainable_variables)
+    step = training_step(model, optimizer, compiled=False)
+    x, y = oracle.make_inputs()[..., None], oracle.make_labels().astype(np.int32)
+    np.testing.assert_allclose([float(step(x, y)) for _ in range(5)], reference["train_losses"], rtol=1e-3)
