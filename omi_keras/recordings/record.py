@@ -68,7 +68,7 @@ class Record:
     --------
     >>> import numpy as np
     >>> import omi_keras as omi
-    >>> omi.Record(np.zeros((12, 5000), np.float32), "p17-0001").duration
+    >>> omi.Record(np.zeros((12, 5000), np.float32), "p17-0001").seconds
     10.0
     """
 
