@@ -25,7 +25,7 @@ class InputError(ValueError):
     ...     omi.read_record("nowhere.hea")
     ... except omi.InputError as error:
     ...     print(error.reason)
-    not_found
+    missing_file
     """
 
     def __init__(self, message: str, reason: str = "bad_input", to_type: tuple[str, ...] = ()) -> None:
