@@ -125,8 +125,8 @@ def test_ctrl_c_of_the_whole_terminal_leaves_the_filter_to_hear_the_end():
 def test_commands_work_with_standard_error_closed(tmp_path):
     """What a file opens instead of standard error would get everything that is said."""
     done = python(
-        "from omi_keras.cli.terminal import mend_streams; mend_streams()\n" + FILTERED
-        + "say(b'x'); file = open(sys.argv[1], 'w'); say(b'y'); file.write('mine')", tmp_path / "file",
+        "from omi_keras.cli.terminal import mend_streams; mend_streams()\n" + FILTERED +
+        "say(b'x'); file = open(sys.argv[1], 'w'); say(b'y'); file.write('mine')", tmp_path / "file",
         preexec_fn=lambda: os.close(2),
     )  # fmt: skip
     assert done.returncode == 0

@@ -68,8 +68,8 @@ class Record:
     --------
     >>> import numpy as np
     >>> import omi_keras as omi
-    >>> omi.Record(np.zeros((12, 5000), np.float32), "p17-0001").seconds
-    10.0
+    >>> omi.Record(np.zeros((12, 5000), np.float32), "p17-0001").signal.shape
+    (12, 5000)
     """
 
     signal: np.ndarray
