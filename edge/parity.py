@@ -3,7 +3,7 @@
 Every bundle carries this file, and those that it needs, as one script ``device_parity.py``, which a device runs with
 Python 3.9 or newer, NumPy and LiteRT (or tflite-runtime) and nothing else.
 
-    python device_parity.py [BUNDLE] [--threads 1] [--json]
+    python -I device_parity.py [BUNDLE] [--threads 1] [--json]
 
 It verifies the bundle's checksums, replays the bundle's own beats on this machine, compares the probabilities
 with those of the trained model and with those seen when the bundle was made, and exits 0 (passed) or 1 (failed).

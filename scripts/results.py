@@ -13,6 +13,7 @@ import argparse
 import json
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,7 +183,14 @@ def page(protocol: Protocol, report: dict[str, Any], network: str, saliency: dic
         PAPER,
         "The abstract of the later version gives a test AUC of 0.953 [0.921, 0.978] on 10,393 ECGs.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(wrapped(part) for part in parts) + "\n"
+
+
+def wrapped(part: str) -> str:
+    """Prose in lines; tables and headings as they are."""
+    if part.startswith(("|", "#")):
+        return part
+    return textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

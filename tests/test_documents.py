@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"\]\(([^)#\s]+)")
+# A file or folder of the project, alone or in a command.
+PLACE = re.compile(r"(?<![\w/.-])(?:omi_keras|edge|tests|scripts|docs)/[\w./-]*\w/?")
 PAGES = sorted(path for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 
 
@@ -40,6 +42,14 @@ def test_links_lead_somewhere(page):
     links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
     missing = [link for link in links if not (page.parent / link).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_are_there(page):
+    if "generated" in page.parts:
+        return
+    places = {place for place in PLACE.findall(page.read_text(encoding="utf-8")) if "NAME" not in place}
+    assert not sorted(place for place in places if not (ROOT / place).exists())
 
 
 def test_contributing_answers_where_things_are():

@@ -15,7 +15,8 @@ from omi_keras.cli.terminal import progress, result
 @out_argument
 @click.option(
     "--dataset", type=FOLDER,
-    help="The runs' dataset, for subgroups and STEMI criteria  [default: where train found it]",
+    help="The runs' dataset, for subgroups and STEMI criteria  [default: where train found it, or beside the run where "
+    "both were moved together]",
 )  # fmt: skip
 @seed_option
 @force_option

@@ -1,4 +1,4 @@
-"""The paper's Figures 5 and 6, a median beat on ECG paper, and how figures reach a file.
+"""The paper's Figures 5 and 6, single curves, and how figures reach a file.
 
 Figures are built on :class:`matplotlib.figure.Figure` alone: no window, no global state, safe in threads.
 """

@@ -159,6 +159,17 @@ class FoldResult:
 class Run:
     """A run folder with at least one finished fold.
 
+    Attributes
+    ----------
+    path
+        The folder.
+    config
+        Content of ``config.json``.
+    folds
+        ``ecg_id, patient_id, fold`` of every labelled ECG.
+    results
+        The finished folds, ascending.
+
     Examples
     --------
     >>> import omi_keras as omi

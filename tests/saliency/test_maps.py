@@ -120,7 +120,7 @@ def test_smoothgrad_has_its_noise_from_seed_and_name(mayo, smoothed):
 
 @pytest.mark.slow
 def test_smoothgrad_of_two_seeds_agree(model_folder, easy_dataset):
-    """On a trained network, where the README says how well."""
+    """On a trained network, where docs/explanation/judging.md says how well."""
     network, data = load_model(model_folder).network, load_dataset(easy_dataset)
     rows = np.flatnonzero((data.ecgs["omi"] == 1).fillna(False))[:2]
     x, ids = inputs_of(np.asarray(data.beats[rows])), data.ecgs["ecg_id"].iloc[rows].tolist()

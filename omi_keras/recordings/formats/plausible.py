@@ -122,7 +122,7 @@ def assumed_rate(leads: dict[str, np.ndarray], file: str, ask: str) -> float:
     Raises
     ------
     InputError
-        When the length is not that of 10 s at 500 Hz, or heart rate, QRS and QT do not hold together at 500 Hz.
+        When the length is not that of 10 s at 500 Hz, or heart rate and QRS width do not hold together at 500 Hz.
     """
     samples = len(leads["I"])
     if samples < 2 or not all(np.isfinite(row).all() for row in leads.values()):
