@@ -61,3 +61,7 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
         super().on_train_begin(logs)
         for name, value in self._start.items():
             setattr(self, name, value)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Lower the rate when its time has come; Keras' own would write into logs that others read."""
+        super().on_epoch_end(epoch, dict(logs or {}))

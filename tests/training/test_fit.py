@@ -6,6 +6,7 @@ import pytest
 
 from omi_keras.data.batches import epoch_batches
 from omi_keras.data.dataset import load_dataset
+from omi_keras.data.pipeline import TrainingPipeline
 from omi_keras.models.catalogue import build
 from omi_keras.models.fast.short_images import without_padded_rows
 from omi_keras.models.inference import cross_entropy, input_logits, omi_probability, predict_logits
@@ -108,7 +109,7 @@ def test_batches_of_many_sizes_are_traced_once():
     model = keras.Sequential([beat, keras.layers.GlobalAveragePooling2D(), Counter(), keras.layers.Dense(2)])
     optimizer = TorchAdam(1e-4)
     optimizer.build(model.trainable_variables)
-    epoch_of = tensorflow_epoch(model, optimizer, beats, omi, frozenset())
+    epoch_of = tensorflow_epoch(model, optimizer, TrainingPipeline(beats, omi, np.arange(64)), frozenset())
     counts = []
     for epoch in range(4):
         batches = epoch_batches(omi, 16, "batch", np.random.default_rng(epoch))
