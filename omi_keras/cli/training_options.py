@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from omi_keras.cli.options import FOLDER, force_option, json_option, seed_option
-from omi_keras.cli.terminal import INTERRUPTED, fail, fold_list
-from omi_keras.models.catalogue import RANDOM_FOREST
+from omi_keras.cli.terminal import INTERRUPTED, fail, finite, fold_list
+from omi_keras.models.catalogue import NETWORKS, RANDOM_FOREST
+from omi_keras.training.protocol import Protocol
 
 if TYPE_CHECKING:
     from omi_keras.data.dataset import Dataset
-    from omi_keras.training.protocol import Protocol
+
+# What is not asked for is as in the paper, for every network.
+PAPER = Protocol(NETWORKS[0])
 
 
 def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -45,14 +48,32 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--mixed-precision/--no-mixed-precision", default=None,
             help="Compute in 16 bits: float16 with loss scaling on a GPU, bfloat16 on a CPU that has it. What is "
-            "saved, and judged after each epoch, is float32.  [default: on a GPU only]",
+            "saved, and judged after each epoch, is float32. Which form is taken, and why, is told.  "
+            "[default: on a GPU only]",
         ),
         click.option(
-            "--balance", type=click.Choice(["batch", "class"]), default="batch", show_default=True,
+            "--monitor", type=click.Choice(["score", "loss"]), default=PAPER.monitor, show_default=True,
+            help="What decides the kept epoch, the learning rate's fall and --stop-after: the validation score, or the "
+            "validation loss in which each class counts one half.",
+        ),
+        click.option(
+            "--stop-after", type=click.IntRange(1), default=PAPER.stop_after, metavar="N",
+            help="End a fold after N epochs without a better one.  [default: never]",
+        ),
+        click.option(
+            "--schedule", type=click.Choice(["plateau", "constant"]), default=PAPER.schedule, show_default=True,
+            help="plateau: the learning rate falls by 0.8 after 3 epochs without a better one; constant: it stays.",
+        ),
+        click.option(
+            "--weight-decay", type=click.FloatRange(0), default=PAPER.weight_decay, show_default=True, callback=finite,
+            help="So many times each parameter is added to its gradient, as in torch.optim.Adam.",
+        ),
+        click.option(
+            "--balance", type=click.Choice(["batch", "class"]), default=PAPER.balance, show_default=True,
             help="batch: undersample within each batch, as the paper; class: full batches, half of them OMI.",
         ),
-        click.option("--batch-size", type=click.IntRange(2), default=128, show_default=True),
-        click.option("--epochs", type=click.IntRange(1), default=100, show_default=True),
+        click.option("--batch-size", type=click.IntRange(2), default=PAPER.batch_size, show_default=True),
+        click.option("--epochs", type=click.IntRange(1), default=PAPER.epochs, show_default=True),
         click.option(
             "--n-folds", type=click.IntRange(3, 100), default=10, show_default=True, help="Folds to divide into."
         ),
@@ -63,9 +84,9 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def prepared(
-    dataset: Path, run: Path, model: str, rate: float, options: dict[str, Any]
+    dataset: Path, run: Path, model: str, rate: float | None, options: dict[str, Any]
 ) -> tuple[Dataset, Protocol, dict[str, Any], Any]:
-    """Dataset, protocol, what else starts a run, and where it is trained."""
+    """Dataset, protocol, what else starts a run, and where it is trained; without a rate, the paper's."""
     folds, weights = fold_list(options["folds"]), options["imagenet_weights"]
     if weights and model != "resnet18":
         raise click.UsageError("--imagenet-weights is for --model resnet18")
@@ -85,8 +106,7 @@ def prepared(
     from omi_keras.models.backend import load_backend
     from omi_keras.training.cross_validation import Where
     from omi_keras.training.devices import visible_gpus
-    from omi_keras.training.protocol import Protocol
-    from omi_keras.training.runtime import available_cores, use_threads
+    from omi_keras.training.runtime import available_cores, precision_sentence, use_threads
 
     jobs = options["jobs"] or max(1, len(visible_gpus()) if model != RANDOM_FOREST else 1)
     if model == RANDOM_FOREST:
@@ -101,10 +121,14 @@ def prepared(
         started = _started(run) if options["resume"] else {}
         threads = options["threads"] or started.get("threads") or max(1, available_cores() // jobs)
         use_threads(threads)  # before JAX is asked whether it has a GPU, which starts it
+        precision = _precision(options["mixed_precision"], started)
+        if precision != "float32":
+            click.echo(precision_sentence(precision), err=True)
+        as_asked = ("epochs", "batch_size", "balance", "seed", "weight_decay", "schedule", "stop_after", "monitor")
+        settings = {name: options[name] for name in as_asked} | {"learning_rate": rate}
         protocol = Protocol(
-            model, options["epochs"], options["batch_size"], rate, options["balance"], options["seed"],
-            _precision(options["mixed_precision"], started), checksum, threads, backend,
-        )  # fmt: skip
+            model, precision=precision, imagenet_sha256=checksum, threads=threads, backend=backend, **settings
+        )
     where = Where(jobs, options["scheduler"])
     return data, protocol, {"folds": folds, "n_folds": possible, "imagenet_weights": weights}, where
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from omi_keras.models.catalogue import LEARNING_RATES
+from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.numbers import is_count, is_number
 
 # A command shows the defaults below in its help, and must start without NumPy.
 if TYPE_CHECKING:
@@ -54,9 +56,25 @@ class Protocol:
     monitor: Monitor = "score"
 
     def __post_init__(self) -> None:
-        """Put the paper's learning rate where none is given."""
+        """Put the paper's learning rate where none is given, and refuse what is no setting.
+
+        Raises
+        ------
+        InputError
+            When a setting is none.
+        """
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.model, 0.0))
+        for name, choices in (("schedule", RateSchedule), ("monitor", Monitor)):
+            if getattr(self, name) not in get_args(choices):
+                self._refuse(name, f"take {' or '.join(get_args(choices))}")
+        if not (is_number(self.weight_decay) and self.weight_decay >= 0):
+            self._refuse("weight_decay", "take a number from 0")
+        if self.stop_after is not None and not (is_count(self.stop_after) and self.stop_after > 0):
+            self._refuse("stop_after", "take a number of epochs from 1, or None")
+
+    def _refuse(self, name: str, instead: str) -> None:
+        raise InputError(f"{name} cannot be {getattr(self, name)!r}: {instead}", "protocol")
 
 
 # config.json has always had these; the others are younger than some runs, which had the default.
