@@ -120,6 +120,7 @@ def _of_a_schedule(
     optimizer.learning_rate = before["learning_rate"]
     score = before["best_score"] if math.isfinite(before["best_score"]) else None
     plateau = {"best": before["best_score"], "wait": before["waited"], "cooldown_counter": 0}
+    plateau["rate"] = before["learning_rate"]
     return Progress(Best(before["best_epoch"], score), state["history"], best_weights, plateau)
 
 

@@ -17,7 +17,7 @@ from omi_keras.recordings.errors import InputError
 from omi_keras.training.callbacks import Epoch, EpochDone, StepDone, Told
 from omi_keras.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from omi_keras.training.optimizer import TorchAdam
-from omi_keras.training.plateau import Plateau
+from omi_keras.training.plateau import Plateau, rate_of
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import write_history
 from omi_keras.training.schedule import MONITORED
@@ -84,7 +84,7 @@ def fit_fold(
         )  # fmt: skip
 
     column, mode = MONITORED[protocol.monitor]
-    plateau = Plateau(column, mode) if protocol.schedule == "plateau" else None
+    plateau = Plateau(column, mode, rate=protocol.learning_rate) if protocol.schedule == "plateau" else None
     if plateau is not None and progress.plateau is not None:
         plateau.restore(progress.plateau)
 
@@ -108,7 +108,7 @@ def fit_fold(
     while progress.epoch < protocol.epochs and not progress.stopped:
         epoch = progress.epoch + 1
         told.epoch_begins(epoch)
-        rate = _rate(optimizer)
+        rate = rate_of(optimizer, protocol.learning_rate if plateau is None else plateau.rate)
         batches = batches_of(epoch)
         # Chance may give a small dataset an epoch without any batch.
         loss = train(batches, told.steps(step_done)) if batches else float("nan")
@@ -130,11 +130,6 @@ def fit_fold(
         told.end(progress.history[-1])
     saved.set_weights(progress.best_weights)
     return saved, progress
-
-
-def _rate(optimizer: keras.optimizers.Optimizer) -> float:
-    """The learning rate, as the shortest decimal that its 32 bits stand for."""
-    return float(str(np.float32(keras.ops.convert_to_numpy(optimizer.learning_rate))))
 
 
 def _judged(
