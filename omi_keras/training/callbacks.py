@@ -28,7 +28,7 @@ class Told:
     Parameters
     ----------
     model
-        The network that is trained, compiled with its optimizer.
+        The network that is trained, with its optimizer as ``model.optimizer``.
     own, users
         Callbacks of the protocol and of the user.
     save

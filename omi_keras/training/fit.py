@@ -73,8 +73,8 @@ def fit_fold(
         # bfloat16 has the range of float32.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(model.trainable_variables)
-    # Callbacks find the optimizer in the model; the steps are not those of Keras' fit.
-    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    # Where callbacks look for it. Not by compile, which imports TensorFlow on JAX.
+    model.optimizer = optimizer
     progress = load_checkpoint(checkpoint, model, optimizer, run_id) if checkpoint.exists() else Progress()
 
     def batches_of(epoch: int) -> list[np.ndarray]:

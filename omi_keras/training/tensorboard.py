@@ -29,9 +29,12 @@ class EpochsForTensorBoard(keras.callbacks.Callback):
         """Write one row; steps are epochs from 1, as in ``history.csv``."""
         import tensorflow as tf
 
+        # What tf.summary.scalar writes, which asks for TensorBoard itself to be installed here.
+        kind = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+        scalar = tf.compat.v1.SummaryMetadata(plugin_data=kind, data_class="DATA_CLASS_SCALAR")
         with self._writer.as_default(step=epoch + 1):
             for name, value in (logs or {}).items():
-                tf.summary.scalar(name, value)
+                tf.summary.write(name, tf.constant(value, tf.float32), metadata=scalar)
         self._writer.flush()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
