@@ -46,7 +46,6 @@ def train_on_torch(dataset: Path, network: str, fold: int, epochs: int) -> float
     from omi_keras.data.folds import assign_folds, rotation
     from omi_keras.evaluation.metrics import ranking_metrics
     from omi_keras.models.catalogue import LEARNING_RATES
-    from omi_keras.training.schedule import Schedule
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     data = load_dataset(dataset)
@@ -61,12 +60,11 @@ def train_on_torch(dataset: Path, network: str, fold: int, epochs: int) -> float
     )
     labels = torch.from_numpy(omi[rows]).to(device)
     model = torch_originals.build(network).to(device)
-    schedule = Schedule(LEARNING_RATES[network])
-    optimizer = torch.optim.Adam(model.parameters(), schedule.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATES[network])
+    # PyTorch lowers the rate after more than ``patience`` epochs: two of them are Keras' three.
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", factor=0.8, patience=2, threshold=0)
     for epoch in range(1, epochs + 1):
         model.train()
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.learning_rate
         for batch in epoch_batches(omi[rows], 128, "batch", np.random.default_rng([0, fold, epoch])):
             picked = torch.from_numpy(batch).to(device)
             optimizer.zero_grad()
@@ -75,7 +73,7 @@ def train_on_torch(dataset: Path, network: str, fold: int, epochs: int) -> float
         model.eval()
         with torch.inference_mode():
             logits = torch.cat([model(part) for part in against.split(128)]).float().cpu().numpy()
-        schedule.see(epoch, ranking_metrics(omi[judged], logits[:, 1] - logits[:, 0])["score"])
+        plateau.step(ranking_metrics(omi[judged], logits[:, 1] - logits[:, 0])["score"])
     return time.perf_counter() - start
 
 

@@ -28,6 +28,7 @@ BATCH = 18
 def epoch_against_steps(network: str) -> dict[str, float]:
     """Seconds of an epoch of 30 batches of 18 ECGs, and of as many steps on ECGs that lie ready."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from omi_keras.data.pipeline import TrainingPipeline
     from omi_keras.models.catalogue import build
     from omi_keras.training.optimizer import TorchAdam
     from omi_keras.training.runtime import prepare_process
@@ -44,7 +45,8 @@ def epoch_against_steps(network: str) -> dict[str, float]:
         beats = np.load(path, mmap_mode="r")
         omi = np.arange(len(beats)) % 2
         batches = list(rng.permutation(len(beats)).reshape(EPOCH_STEPS, BATCH))
-        epoch = tensorflow_epoch(model, optimizer, beats, omi, frozenset({BATCH} if compiled else ()))
+        pipeline = TrainingPipeline(beats, omi, np.arange(len(beats)))
+        epoch = tensorflow_epoch(model, optimizer, pipeline, frozenset({BATCH} if compiled else ()))
         step = training_step(model, optimizer, compiled=compiled)
         x, y = rng.standard_normal((BATCH, 12, 400, 1)).astype(np.float32), (np.arange(BATCH) % 2).astype(np.int32)
         epoch(batches[:2], lambda number, of: None)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     pass
 
 # What train's options call the settings that a forest does not have.
-NETWORK_OPTIONS = ("epochs", "batch_size", "learning_rate", "balance", "mixed_precision", "tensorboard", "threads")
+NETWORK_OPTIONS = (
+    "epochs", "batch_size", "learning_rate", "balance", "weight_decay", "schedule", "stop_after", "monitor",
+    "mixed_precision", "tensorboard", "threads",
+)  # fmt: skip
 
 
 @click.command()
@@ -59,12 +62,10 @@ def train(
     if model == RANDOM_FOREST and (unused := _given(context, NETWORK_OPTIONS)):
         click.echo(f"random-forest has no use for {', '.join(unused)}", err=True)
     from omi_keras.data.artifacts import refuse_existing
-    from omi_keras.models.catalogue import LEARNING_RATES
 
     if not options["resume"]:
         refuse_existing(run, "config.json", options["force"])
-    rate = learning_rate or LEARNING_RATES.get(model, 0.0)
-    data, protocol, start, where = prepared(dataset, run, model, rate, options)
+    data, protocol, start, where = prepared(dataset, run, model, learning_rate, options)
     from omi_keras.training.cross_validation import read_metrics, train_folds
     from omi_keras.training.jobs import Job
     from omi_keras.training.started import started_run
@@ -99,6 +100,8 @@ def train(
     ]
     missing = [fold for fold in folds if fold not in results]
     content = {"run": str(run), "simulated": data.simulated, "folds": results, "missing": missing}
+    if model != RANDOM_FOREST:
+        content["precision"] = protocol.precision
     result(content, as_json, "\n".join([*text, *page]))
     if failed:
         why = "; ".join(f"fold {job.fold}: {error}" for job, error in failed.items())

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from omi_keras.cli.options import FOLDER, force_option, json_option, seed_option
-from omi_keras.cli.terminal import INTERRUPTED, fail, fold_list
-from omi_keras.models.catalogue import RANDOM_FOREST
+from omi_keras.cli.terminal import INTERRUPTED, fail, finite, fold_list
+from omi_keras.models.catalogue import NETWORKS, RANDOM_FOREST
+from omi_keras.training.protocol import Protocol
 
 if TYPE_CHECKING:
     from omi_keras.data.dataset import Dataset
-    from omi_keras.training.protocol import Protocol
+
+# What is not asked for is as in the paper, for every network.
+PAPER = Protocol(NETWORKS[0])
+# Options that are fields of the protocol as they are.
+SETTINGS = ("epochs", "batch_size", "balance", "seed", "weight_decay", "schedule", "stop_after", "monitor")
 
 
 def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -45,14 +50,32 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--mixed-precision/--no-mixed-precision", default=None,
             help="Compute in 16 bits: float16 with loss scaling on a GPU, bfloat16 on a CPU that has it. What is "
-            "saved, and judged after each epoch, is float32.  [default: on a GPU only]",
+            "saved, and judged after each epoch, is float32. Which form is taken, and why, is told.  "
+            "[default: on a GPU only]",
         ),
         click.option(
-            "--balance", type=click.Choice(["batch", "class"]), default="batch", show_default=True,
+            "--monitor", type=click.Choice(["score", "loss"]), default=PAPER.monitor, show_default=True,
+            help="What decides the kept epoch, the learning rate's fall and --stop-after: the validation score, or the "
+            "validation loss in which each class counts one half.",
+        ),
+        click.option(
+            "--stop-after", type=click.IntRange(1), default=PAPER.stop_after, metavar="N",
+            help="End a fold after N epochs without a better one.  [default: never]",
+        ),
+        click.option(
+            "--schedule", type=click.Choice(["plateau", "constant"]), default=PAPER.schedule, show_default=True,
+            help="plateau: the learning rate falls by 0.8 after 3 epochs without a better one; constant: it stays.",
+        ),
+        click.option(
+            "--weight-decay", type=click.FloatRange(0), default=PAPER.weight_decay, show_default=True, callback=finite,
+            help="So many times each parameter is added to its gradient, as in torch.optim.Adam.",
+        ),
+        click.option(
+            "--balance", type=click.Choice(["batch", "class"]), default=PAPER.balance, show_default=True,
             help="batch: undersample within each batch, as the paper; class: full batches, half of them OMI.",
         ),
-        click.option("--batch-size", type=click.IntRange(2), default=128, show_default=True),
-        click.option("--epochs", type=click.IntRange(1), default=100, show_default=True),
+        click.option("--batch-size", type=click.IntRange(2), default=PAPER.batch_size, show_default=True),
+        click.option("--epochs", type=click.IntRange(1), default=PAPER.epochs, show_default=True),
         click.option(
             "--n-folds", type=click.IntRange(3, 100), default=10, show_default=True, help="Folds to divide into."
         ),
@@ -63,72 +86,43 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def prepared(
-    dataset: Path, run: Path, model: str, rate: float, options: dict[str, Any]
+    dataset: Path, run: Path, model: str, rate: float | None, options: dict[str, Any]
 ) -> tuple[Dataset, Protocol, dict[str, Any], Any]:
-    """Dataset, protocol, what else starts a run, and where it is trained."""
+    """Dataset, protocol, what else starts a run, and where it is trained; without a rate, the paper's."""
     folds, weights = fold_list(options["folds"]), options["imagenet_weights"]
     if weights and model != "resnet18":
         raise click.UsageError("--imagenet-weights is for --model resnet18")
-    from omi_keras.data.artifacts import sha256
     from omi_keras.data.dataset import load_dataset
     from omi_keras.data.duplicates import duplicates_of, duplicates_sentence
-    from omi_keras.data.folds import most_folds
 
     data = load_dataset(dataset)
     if shared := duplicates_sentence(duplicates_of(data)):
         click.echo(f"in {dataset}, {shared}", err=True)
-    ecgs = data.ecgs.iloc[data.labelled()]
-    possible = most_folds(ecgs["omi"].to_numpy(int), ecgs["patient_id"].to_numpy(str), options["n_folds"])
+    from omi_keras.training.started import possible_folds
+
+    possible = possible_folds(data, options["n_folds"])
     if possible < options["n_folds"]:
         why = f"only {possible} patients have the rarer label"
         click.echo(f"{why}: {possible} folds instead of {options['n_folds']}", err=True)
     from omi_keras.models.backend import load_backend
     from omi_keras.training.cross_validation import Where
     from omi_keras.training.devices import visible_gpus
-    from omi_keras.training.protocol import Protocol
-    from omi_keras.training.runtime import available_cores, use_threads
+    from omi_keras.training.settings import settle, started_with
 
+    if model != RANDOM_FOREST:
+        load_backend()
     jobs = options["jobs"] or max(1, len(visible_gpus()) if model != RANDOM_FOREST else 1)
-    if model == RANDOM_FOREST:
-        protocol = Protocol(model, 0, 0, 0.0, "class", options["seed"], backend=None)
-    else:
-        backend = load_backend()
-        checksum = None
-        if weights:
-            from omi_keras.models.weights.imagenet import weights_file
+    protocol = settle(
+        model, started_with(run) if options["resume"] else {}, jobs=jobs, mixed_precision=options["mixed_precision"],
+        threads=options["threads"], imagenet_weights=weights, learning_rate=rate,
+        **{name: options[name] for name in SETTINGS},
+    )  # fmt: skip
+    if protocol.precision != "float32":
+        from omi_keras.training.runtime import precision_sentence
 
-            checksum = sha256(weights_file(weights))
-        started = _started(run) if options["resume"] else {}
-        threads = options["threads"] or started.get("threads") or max(1, available_cores() // jobs)
-        use_threads(threads)  # before JAX is asked whether it has a GPU, which starts it
-        protocol = Protocol(
-            model, options["epochs"], options["batch_size"], rate, options["balance"], options["seed"],
-            _precision(options["mixed_precision"], started), checksum, threads, backend,
-        )  # fmt: skip
+        click.echo(precision_sentence(protocol.precision), err=True)
     where = Where(jobs, options["scheduler"])
     return data, protocol, {"folds": folds, "n_folds": possible, "imagenet_weights": weights}, where
-
-
-def _started(folder: Path) -> dict[str, Any]:
-    """What the run or search in the folder was started with, if it was."""
-    from omi_keras.data.artifacts import read_json
-    from omi_keras.training.run import CONFIG_FIELDS, FORMAT_VERSION
-
-    for name, what, fields in (("config.json", "a run", CONFIG_FIELDS), ("search.json", "a search", {})):
-        if (folder / name).exists():
-            return read_json(folder / name, what, FORMAT_VERSION, fields)
-    return {}
-
-
-def _precision(wanted: bool | None, started: dict[str, Any]) -> Any:
-    """What was asked for, in the form that the run was started with; else in the form that the machine is made for."""
-    from omi_keras.training.runtime import has_gpu, mixed_precision
-
-    if started:
-        precision = started.get("precision", "float32")
-        if wanted in (None, precision != "float32"):
-            return precision
-    return mixed_precision() if wanted or (wanted is None and has_gpu()) else "float32"
 
 
 def rows_of(protocol: Protocol) -> int:

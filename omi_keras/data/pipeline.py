@@ -12,7 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from omi_keras.data.batches import read_batch
+from omi_keras.data.batches import Balance, fold_batches, read_batch
+from omi_keras.data.dataset import Dataset
+from omi_keras.data.folds import assign_folds, check_both_classes, rotation
+from omi_keras.recordings.errors import InputError
 
 # Model inputs of as many bytes stay in memory, standardised once (100,000 ECGs); of more, each batch is read from the
 # memory map when its turn comes.
@@ -75,3 +78,63 @@ class TrainingPipeline:
                 (None, 12, 400, 1),
             )
         return x, tf.gather(self._labels, rows)
+
+
+def training_data(
+    dataset: Dataset,
+    fold: int,
+    epoch: int = 1,
+    *,
+    n_folds: int = 10,
+    seed: int = 0,
+    batch_size: int = 128,
+    balance: Balance = "batch",
+) -> tf.data.Dataset:
+    """What a run of the same settings trains on in one epoch of one fold, for a network of one's own.
+
+    Parameters
+    ----------
+    dataset
+        The dataset; its ECGs without a label are left out.
+    fold
+        The test fold, from 0; the next one validates, the others train.
+    epoch
+        From 1: each draws other ECGs without OMI.
+    n_folds, seed
+        Of the division into patient-grouped folds.
+    batch_size, balance
+        As :func:`omi_keras.data.batches.epoch_batches`.
+
+    Returns
+    -------
+    Pairs of x (n, 12, 400, 1) float32, z-scored per lead, and y (n,) int32. The batches are shuffled already and of
+    their own sizes: ``network.fit(data, shuffle=False)``.
+
+    Raises
+    ------
+    InputError
+        When there is no such fold or epoch, or a part of the fold has one class only.
+
+    Examples
+    --------
+    >>> from omi_keras.data.pipeline import training_data
+    >>> network.fit(training_data(dataset, fold=0, epoch=1), shuffle=False)  # doctest: +SKIP
+    """
+    for what, number, first in (("fold", fold, 0), ("epoch", epoch, 1)):
+        if number < first:
+            raise InputError(f"{what} {number} does not exist: they count from {first}", f"no_such_{what}")
+    if fold >= n_folds:
+        raise InputError(f"fold {fold} does not exist: there are folds 0 to {n_folds - 1}", "no_such_fold")
+    if batch_size < 2:
+        raise InputError(f"a batch of {batch_size} cannot hold both classes; take 2 or more", "batch_size")
+    rows = dataset.labelled()
+    labels, patients = (dataset.ecgs[column].iloc[rows] for column in ("omi", "patient_id"))
+    fold_of = assign_folds(labels.to_numpy(int), patients.to_numpy(str), n_folds, seed)
+    check_both_classes(labels.to_numpy(int), fold_of, fold, n_folds)
+    omi = np.full(len(dataset.ecgs), -1)
+    omi[rows] = labels.to_numpy(int)
+    training = rows[np.isin(fold_of, rotation(fold, n_folds)[0])]
+    batches = fold_batches(omi, training, fold, epoch, seed=seed, batch_size=batch_size, balance=balance)
+    # Of one epoch, the rows that it draws are enough.
+    drawn = np.unique(np.concatenate(batches)) if batches else training[:0]
+    return TrainingPipeline(dataset.beats, omi, drawn).epoch(batches)

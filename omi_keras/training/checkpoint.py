@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from omi_keras.data.artifacts import write_bytes
 from omi_keras.recordings.errors import InputError
-from omi_keras.training.schedule import Schedule
+from omi_keras.training.schedule import Best
 
 
 @dataclass
@@ -22,17 +23,23 @@ class Progress:
 
     Attributes
     ----------
-    schedule
-        Learning rate, best score so far, epochs waited.
+    best
+        The best epoch so far.
     history
         One row per finished epoch, the columns of ``history.csv``.
     best_weights
         Weights of the best epoch so far, in the order of ``model.weights``.
+    plateau
+        :meth:`omi_keras.training.plateau.Plateau.counters`, or None where the rate does not fall.
+    stopped
+        Whether the fold ended before it had all its epochs.
     """
 
-    schedule: Schedule
+    best: Best = field(default_factory=Best)
     history: list[dict[str, float]] = field(default_factory=list)
     best_weights: list[np.ndarray] = field(default_factory=list)
+    plateau: dict[str, Any] | None = None
+    stopped: bool = False
 
     @property
     def epoch(self) -> int:
@@ -48,7 +55,13 @@ def save_checkpoint(
     for kind, values in _variables(model, optimizer).items():
         arrays |= {f"{kind}/{index}": np.asarray(value) for index, value in enumerate(values)}
     arrays |= {f"best/{index}": value for index, value in enumerate(progress.best_weights)}
-    state = {"schedule": asdict(progress.schedule), "history": progress.history, "run": run_id}
+    state = {
+        "best": asdict(progress.best),
+        "history": progress.history,
+        "plateau": progress.plateau,
+        "stopped": progress.stopped,
+        "run": run_id,
+    }
     arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
@@ -94,7 +107,21 @@ def _read(path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer,
             for index, variable in enumerate(variables):
                 variable.assign(arrays[f"{kind}/{index}"])
         best = [arrays[f"best/{index}"] for index in range(len(model.weights))]
-    return Progress(Schedule(**state["schedule"]), state["history"], best)
+    if "schedule" in state:
+        return _of_a_schedule(state, best, optimizer)
+    return Progress(Best(**state["best"]), state["history"], best, state["plateau"], state["stopped"])
+
+
+def _of_a_schedule(
+    state: dict[str, Any], best_weights: list[np.ndarray], optimizer: keras.optimizers.Optimizer
+) -> Progress:
+    """A checkpoint of omi-keras 0.1.0, which kept the next epoch's rate outside the optimizer."""
+    before = state["schedule"]
+    optimizer.learning_rate = before["learning_rate"]
+    score = before["best_score"] if math.isfinite(before["best_score"]) else None
+    plateau = {"best": before["best_score"], "wait": before["waited"], "cooldown_counter": 0}
+    plateau["rate"] = before["learning_rate"]
+    return Progress(Best(before["best_epoch"], score), state["history"], best_weights, plateau)
 
 
 def _variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, list[keras.Variable]]:

@@ -157,6 +157,12 @@ def train_folds(jobs: list[Job], where: Where, *, epoch_done: JobEpochDone, **ca
         for job in jobs:
             do_job(job, epoch_done=functools.partial(epoch_done, job), **callbacks)
             fold_done(job)
+    elif callbacks.get("callbacks"):
+        raise InputError(
+            "Keras callbacks hear of folds that are trained in this process: with several jobs or a cluster, leave "
+            "callbacks out and read history.csv, which grows with every epoch",
+            "callbacks",
+        )
     elif jobs:
         with closing(run_jobs(do_job, jobs, where.jobs, where.scheduler, epoch_done=epoch_done)) as elsewhere:
             for job, error in elsewhere:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from omi_keras.data.batches import epoch_batches
+from omi_keras.data.batches import fold_batches
 from omi_keras.evaluation.metrics import ranking_metrics
 from omi_keras.models.catalogue import build
 from omi_keras.models.inference import cross_entropy, omi_probability, predict_logits
 from omi_keras.models.weights.imagenet import start_from_imagenet
 from omi_keras.recordings.errors import InputError
-from omi_keras.training.callbacks import Epoch, EpochDone, StepDone
+from omi_keras.training.callbacks import Epoch, EpochDone, StepDone, Told
 from omi_keras.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from omi_keras.training.optimizer import TorchAdam
+from omi_keras.training.plateau import Plateau, rate_of
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import write_history
-from omi_keras.training.schedule import Schedule
+from omi_keras.training.schedule import MONITORED
 
 
 def fit_fold(
@@ -35,6 +36,7 @@ def fit_fold(
     start: Mapping[str, np.ndarray] | None = None,
     epoch_done: EpochDone = lambda row: None,
     step_done: StepDone = lambda step, steps: None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[keras.Model, Progress]:
     """Train, keep the epoch with the best validation score, continue from ``checkpoint`` if it exists.
 
@@ -52,6 +54,10 @@ def fit_fold(
         ImageNet parameters that a ResNet-18 starts from.
     epoch_done, step_done
         Called with the epoch's row of ``history.csv``, and after each step.
+    callbacks
+        Called as :class:`omi_keras.training.callbacks.Told` says. One that sets ``model.stop_training`` ends the fold
+        after the epoch, for good. What they do to weights and learning rate is in the checkpoint, what they themselves
+        remember is not.
 
     Returns
     -------
@@ -62,54 +68,91 @@ def fit_fold(
     model = build(protocol.model, protocol.precision, seed)
     if start is not None:
         start_from_imagenet(model, start)
-    optimizer: keras.optimizers.Optimizer = TorchAdam(protocol.learning_rate)
+    optimizer: keras.optimizers.Optimizer = TorchAdam(protocol.learning_rate, protocol.weight_decay)
     if protocol.precision == "mixed_float16":
         # bfloat16 has the range of float32.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(model.trainable_variables)
-    progress = Progress(Schedule(protocol.learning_rate))
-    if checkpoint.exists():
-        progress = load_checkpoint(checkpoint, model, optimizer, run_id)
+    # Where callbacks look for it. Not by compile, which imports TensorFlow on JAX.
+    model.optimizer = optimizer
+    progress = load_checkpoint(checkpoint, model, optimizer, run_id) if checkpoint.exists() else Progress()
 
     def batches_of(epoch: int) -> list[np.ndarray]:
-        rng = np.random.default_rng([protocol.seed, fold, epoch])
-        batches = epoch_batches(omi[training], protocol.batch_size, protocol.balance, rng)
-        return [training[rows] for rows in batches]
+        return fold_batches(
+            omi, training, fold, epoch,
+            seed=protocol.seed, batch_size=protocol.batch_size, balance=protocol.balance,
+        )  # fmt: skip
+
+    column, mode = MONITORED[protocol.monitor]
+    plateau = Plateau(column, mode, rate=protocol.learning_rate) if protocol.schedule == "plateau" else None
+    if plateau is not None and progress.plateau is not None:
+        plateau.restore(progress.plateau)
+
+    def save() -> None:
+        progress.plateau = plateau.counters() if plateau is not None else None
+        save_checkpoint(checkpoint, model, optimizer, progress, run_id)
+        # For whoever watches from another process.
+        write_history(checkpoint.parent, progress.history)
 
     # What is saved: without an optimizer, whose slots would make the file three times as large, and in float32. It is
     # judged as well, because a network that computes in 16 bits gives other numbers than the one that anybody gets.
     saved = build(protocol.model, "float32")
-    train = _epoch(protocol, model, optimizer, beats, omi, training, batches_of(1))
-    while progress.epoch < protocol.epochs:
+    first = batches_of(1)
+    train = _epoch(protocol, model, optimizer, beats, omi, training, first)
+    own = [] if plateau is None else [plateau]
+    told = Told(model, own, save, callbacks, epochs=protocol.epochs, steps=len(first), verbose=0, fold=fold)
+    unfinished = progress.epoch < protocol.epochs and not progress.stopped
+    if unfinished:
+        model.stop_training = False
+        told.begin()
+    while progress.epoch < protocol.epochs and not progress.stopped:
         epoch = progress.epoch + 1
-        optimizer.learning_rate = progress.schedule.learning_rate
+        told.epoch_begins(epoch)
+        rate = rate_of(optimizer, protocol.learning_rate if plateau is None else plateau.rate)
         batches = batches_of(epoch)
         # Chance may give a small dataset an epoch without any batch.
-        loss = train(batches, step_done) if batches else float("nan")
+        loss = train(batches, told.steps(step_done)) if batches else float("nan")
         saved.set_weights(model.get_weights())
-        logits = predict_logits(saved, beats, validation)
-        if not np.isfinite(logits).all():
-            raise InputError(
-                f"training diverged in epoch {epoch}: the network no longer gives numbers; lower --learning-rate",
-                "diverged",
-            )
-        found = ranking_metrics(omi[validation], omi_probability(logits))
-        row = {
-            "epoch": epoch,
-            "loss": loss,
-            "val_loss": cross_entropy(logits, omi[validation]),
-            **{f"val_{name}": found[name] for name in ("auc", "ap", "score")},
-            "learning_rate": progress.schedule.learning_rate,
-        }
+        row = {"epoch": epoch, "loss": loss, **_judged(protocol, saved, beats, omi, validation, epoch)}
+        row["learning_rate"] = rate
         progress.history.append(row)
-        if progress.schedule.see(epoch, found["score"]):
+        if progress.best.see(epoch, row[column], mode):
             progress.best_weights = [np.array(weight) for weight in saved.get_weights()]
-        save_checkpoint(checkpoint, model, optimizer, progress, run_id)
-        # For whoever watches from another process.
-        write_history(checkpoint.parent, progress.history)
+        waited = epoch - progress.best.epoch
+        progress.stopped = protocol.stop_after is not None and waited >= protocol.stop_after
+        told.epoch_ends(epoch, row)
+        if callbacks:
+            # They may have changed the rate or the weights, or ended the fold.
+            progress.stopped |= bool(model.stop_training)
+            save()
         epoch_done(row)
+    if unfinished:
+        told.end(progress.history[-1])
     saved.set_weights(progress.best_weights)
     return saved, progress
+
+
+def _judged(
+    protocol: Protocol, network: keras.Model, beats: np.ndarray, omi: np.ndarray, validation: np.ndarray, epoch: int
+) -> dict[str, float]:
+    """What the validation part says of the network: the ``val_`` columns of ``history.csv``."""
+    logits = predict_logits(network, beats, validation)
+    if not np.isfinite(logits).all():
+        raise InputError(
+            f"training diverged in epoch {epoch}: the network no longer gives numbers; lower --learning-rate",
+            "diverged",
+        )
+    found = ranking_metrics(omi[validation], omi_probability(logits))
+    row = {"val_loss": cross_entropy(logits, omi[validation])}
+    row |= {f"val_{name}": found[name] for name in ("auc", "ap", "score")}
+    if protocol.monitor == "loss":
+        row["val_weighted_loss"] = class_weighted_loss(logits, omi[validation])
+    return row
+
+
+def class_weighted_loss(logits: np.ndarray, omi: np.ndarray) -> float:
+    """Cross-entropy in which each class counts as much as the other, however many ECGs it has."""
+    return float(np.mean([cross_entropy(logits[omi == label], omi[omi == label]) for label in np.unique(omi)]))
 
 
 def _epoch(
@@ -126,7 +169,8 @@ def _epoch(
         from omi_keras.training.jax_epoch import jax_epoch
 
         return jax_epoch(model, optimizer, beats, omi, training)
+    from omi_keras.data.pipeline import TrainingPipeline
     from omi_keras.training.tensorflow_epoch import sizes_to_compile, tensorflow_epoch
 
     sizes = sizes_to_compile(protocol.model, first, protocol.epochs)
-    return tensorflow_epoch(model, optimizer, beats, omi, sizes)
+    return tensorflow_epoch(model, optimizer, TrainingPipeline(beats, omi, training), sizes)

@@ -30,7 +30,6 @@ from omi_keras.training.run import (
     write_history,
     write_table,
 )
-from omi_keras.training.tensorboard import with_tensorboard
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,13 @@ def train_fold(cohort: Cohort, job: Job, protocol: Protocol, callbacks: dict[str
     Raises
     ------
     InputError
-        When another process is training the same fold, or has replaced the run.
+        When another process is training the same fold, or has replaced the run, or when Keras callbacks are to watch
+        a random forest.
     """
+    if protocol.model == RANDOM_FOREST and callbacks.get("callbacks"):
+        raise InputError(
+            "a random forest has no epochs that Keras callbacks could be told; leave callbacks out", "input"
+        )
     training_folds, validation_fold, test_fold = rotation(job.fold, cohort.n_folds)
     parts = {
         "training": np.flatnonzero(np.isin(cohort.fold, training_folds)),
@@ -117,9 +121,15 @@ def _train(
     parts: dict[str, np.ndarray],
     callbacks: dict[str, Any],
 ) -> None:
-    if job.tensorboard:
-        callbacks = with_tensorboard(job.run / "tensorboard" / f"fold-{job.fold:02d}", callbacks)
-    fit = _fit_forest if protocol.model == RANDOM_FOREST else _fit_network
+    if protocol.model == RANDOM_FOREST:
+        fit = _fit_forest
+    else:
+        fit = _fit_network
+        if job.tensorboard:
+            from omi_keras.training.tensorboard import EpochsForTensorBoard
+
+            written = EpochsForTensorBoard(job.run / "tensorboard" / f"fold-{job.fold:02d}")
+            callbacks = {**callbacks, "callbacks": [written, *callbacks.get("callbacks", ())]}
     fitted = fit(cohort, protocol, job.fold, parts, partial / "checkpoint.npz", callbacks)
     splits = ("validation", "test") if job.tested else ("validation",)
     probability = {split: fitted.probability(parts[split]) for split in splits}
@@ -173,7 +183,7 @@ def _fit_network(
     )
     return _Fitted(
         progress.history,
-        progress.schedule.best_epoch,
+        progress.best.epoch,
         lambda rows: omi_probability(predict_logits(model, cohort.inputs, rows)),
         lambda folder: save_network(folder / "model.keras", model),
     )
@@ -189,6 +199,8 @@ def _fit_forest(
 ) -> _Fitted:
     from omi_keras.models.random_forest import save_forest
     from omi_keras.training.forest import fit_forest
+
+    callbacks = {name: told for name, told in callbacks.items() if name != "callbacks"}
 
     forest, history, best = fit_forest(
         cohort.inputs,

@@ -15,11 +15,34 @@ class TorchAdam(keras.optimizers.Adam):
     Keras divides by ``√v + ε`` and folds the bias correction of ``v`` into the learning rate, which makes its
     epsilon up to 30 times larger in the first steps; five steps from equal weights then differ by 0.1 %.
     The paper trained with PyTorch (section II.B): Adam, ε = 1e-8.
+
+    Parameters
+    ----------
+    learning_rate
+        Step size.
+    l2
+        ``weight_decay`` of ``torch.optim.Adam``: so many times each parameter is added to its gradient. Keras'
+        ``weight_decay`` is another thing, that of AdamW.
     """
 
-    def __init__(self, learning_rate: float = 1e-5, **kwargs: Any) -> None:
+    def __init__(self, learning_rate: float = 1e-5, l2: float = 0.0, **kwargs: Any) -> None:
         kwargs.setdefault("epsilon", 1e-8)
         super().__init__(learning_rate, **kwargs)
+        self.l2 = l2
+
+    def get_config(self) -> dict[str, Any]:
+        """What Keras writes down of it."""
+        return {**super().get_config(), "l2": self.l2}
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> Any:
+        """One update of all variables."""
+        if self.l2:
+            variables = self._trainable_variables if trainable_variables is None else trainable_variables
+            grads = [
+                None if gradient is None else gradient + self.l2 * ops.cast(variable, gradient.dtype)
+                for gradient, variable in zip(grads, variables, strict=True)
+            ]
+        return super().apply(grads, trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One update of one variable (Kingma and Ba 2015, Algorithm 1)."""

@@ -25,7 +25,7 @@ from omi_keras.data.tables import read_table
 from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count, is_number, is_probability
-from omi_keras.training.protocol import Protocol
+from omi_keras.training.protocol import Protocol, younger_defaults
 
 if TYPE_CHECKING:
     from omi_keras.model import Model
@@ -52,7 +52,7 @@ HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "val_auc", "val_ap", "val_score"
 
 # What a forest's result depends on; the other settings are those of networks.
 _OF_FORESTS = ("model", "seed", "n_folds", "dataset_sha256")
-_DEFAULTS = {field.name: field.default for field in fields(Protocol) if field.default is not MISSING}
+_DEFAULTS = younger_defaults()
 
 
 def deciding(config: dict[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,18 @@ def mixed_precision() -> Precision:
     return "mixed_bfloat16" if not has_gpu() and _cpu_has_bfloat16() else "mixed_float16"
 
 
+def precision_sentence(precision: Precision) -> str:
+    """Which 16-bit form a run takes, and why."""
+    form = {"mixed_float16": "float16 with loss scaling", "mixed_bfloat16": "bfloat16"}[precision]
+    if precision != mixed_precision():
+        return f"computing in {form}, as the run was started; this machine is made for another form"
+    if has_gpu():
+        return f"computing in {form}: GPUs are made for it"
+    if precision == "mixed_bfloat16":
+        return f"computing in {form}: this processor has instructions for it"
+    return f"computing in {form}: this processor has no instructions for bfloat16"
+
+
 def _cpu_has_bfloat16() -> bool:
     try:
         flags = CPU.read_text(encoding="ascii", errors="replace").split()

@@ -1,32 +1,46 @@
-"""When to lower the learning rate, and which epoch to keep (paper section II.B)."""
+"""Which epoch to keep, and when a fold ends (paper section II.B); the rate's fall is :mod:`.plateau`'s."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+
+class Monitored(NamedTuple):
+    """A number of ``history.csv``, and whether it shall rise or fall."""
+
+    column: str
+    mode: Literal["max", "min"]
+
+
+# By the protocol's ``monitor``. The loss is class-weighted, because OMI are few: each class counts one half.
+MONITORED = {"score": Monitored("val_score", "max"), "loss": Monitored("val_weighted_loss", "min")}
 
 
 @dataclass
-class Schedule:
-    """The state of training that depends on validation scores alone.
+class Best:
+    """The best epoch so far.
 
-    The learning rate is multiplied by ``factor`` after ``patience`` epochs without a better score, and the count
-    starts anew. The epoch with the best score is the one to keep; of equal scores, the first.
+    Attributes
+    ----------
+    epoch
+        Its number, from 1; 0 before the first one. Of equal ones, the first.
+    value
+        What was monitored there; None while no epoch had a number, of which the first one then is the best.
     """
 
-    learning_rate: float
-    factor: float = 0.8
-    patience: int = 3
-    best_score: float = float("-inf")
-    best_epoch: int = 0
-    waited: int = 0
+    epoch: int = 0
+    value: float | None = None
 
-    def see(self, epoch: int, score: float) -> bool:
-        """Take the validation score of ``epoch`` (from 1); return whether it is the best so far."""
-        if score > self.best_score:
-            self.best_score, self.best_epoch, self.waited = score, epoch, 0
-            return True
-        self.waited += 1
-        if self.waited >= self.patience:
-            self.learning_rate *= self.factor
-            self.waited = 0
-        return False
+    def see(self, epoch: int, value: float, mode: Literal["max", "min"]) -> bool:
+        """Take the monitored number of ``epoch``; return whether it is the best so far."""
+        if math.isnan(value):
+            better = self.epoch == 0
+        elif self.value is None:
+            better = True
+        else:
+            better = value > self.value if mode == "max" else value < self.value
+        if better:
+            self.epoch, self.value = epoch, None if math.isnan(value) else float(value)
+        return better

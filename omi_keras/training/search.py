@@ -16,7 +16,7 @@ from omi_keras.recordings.errors import InputError
 from omi_keras.training.cross_validation import Where, read_metrics, train_folds
 from omi_keras.training.jobs import Job
 from omi_keras.training.locks import at_work, beginning, refuse_busy
-from omi_keras.training.protocol import Protocol
+from omi_keras.training.protocol import Protocol, younger_defaults
 from omi_keras.training.run import FORMAT_VERSION, where_dataset_is, write_table
 from omi_keras.training.started import place_of, refuse_other_settings, started_run
 
@@ -98,7 +98,7 @@ def _start(out: Path, dataset: Dataset, settings: dict[str, Any], resume: bool, 
     if resume and out.exists():
         started = read_json(out / "search.json", "a learning-rate search", FORMAT_VERSION, {"dataset_sha256": dict})
         # One of omi-keras 0.1.0 does not say into how many folds; its runs do.
-        known = {"backend": "tensorflow", "n_folds": settings["n_folds"]} | started
+        known = younger_defaults() | {"n_folds": settings["n_folds"]} | started
         wanted = settings | {"dataset_sha256": dataset.fingerprint()}
         refuse_other_settings(out, known, wanted)
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omi_keras.data.artifacts import read_json, sha256
-from omi_keras.models.catalogue import LEARNING_RATES, MODELS, RANDOM_FOREST, Precision
+from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, Precision
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import CONFIG_FIELDS, FORMAT_VERSION
@@ -68,13 +68,9 @@ def settle(
         checksum = sha256(weights_file(imagenet_weights))
     threads = threads or started.get("threads") or max(1, available_cores() // jobs)
     use_threads(threads)  # before JAX is asked whether it has a GPU, which starts it
-    defaults: dict[str, Any] = {"epochs": 100, "batch_size": 128, "balance": "batch", "seed": 0}
-    settings = defaults | {"learning_rate": LEARNING_RATES[model]} | wanted
-    if settings["learning_rate"] is None:
-        settings["learning_rate"] = LEARNING_RATES[model]
     return Protocol(
         model, precision=_precision(mixed_precision, started), imagenet_sha256=checksum, threads=threads,
-        backend=backend, **settings,
+        backend=backend, **wanted,
     )  # fmt: skip
 
 

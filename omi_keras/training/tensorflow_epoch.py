@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from omi_keras.data.batches import read_batch
+from omi_keras.data.pipeline import TrainingPipeline
 from omi_keras.models.fast.fast_form import fast_form
 from omi_keras.models.fast.training_form import training_form
 from omi_keras.training.callbacks import Epoch, StepDone
@@ -24,8 +24,7 @@ WORTH_COMPILING = 5000
 def tensorflow_epoch(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
-    beats: np.ndarray,
-    omi: np.ndarray,
+    pipeline: TrainingPipeline,
     compiled_sizes: frozenset[int],
 ) -> Epoch:
     """A function that trains ``model`` on batches of rows and returns the mean loss over their ECGs.
@@ -36,8 +35,8 @@ def tensorflow_epoch(
         Its weights are what is trained.
     optimizer
         Built for the model's trainable variables.
-    beats, omi
-        (n_ecgs, 12, 600) mV, may be a memory map, and (n_ecgs,) labels 0/1.
+    pipeline
+        Makes batches of rows into batches of model inputs.
     compiled_sizes
         Batch sizes whose steps XLA compiles.
     """
@@ -45,11 +44,11 @@ def tensorflow_epoch(
 
     def epoch(batches: list[np.ndarray], step_done: StepDone) -> float:
         losses = []
-        for number, rows in enumerate(batches, start=1):
+        for number, (rows, (x, y)) in enumerate(zip(batches, pipeline.epoch(batches), strict=True), start=1):
             step = compiled if len(rows) in compiled_sizes else plain
-            losses.append(step(read_batch(beats, rows), omi[rows].astype(np.int32)))
+            losses.append(step(x, y))
             step_done(number, len(batches))
-        # Only now does the host wait for a GPU, which computes while the host reads.
+        # Only now does the host wait for a GPU, which computes while the pipeline reads.
         total = sum(float(loss) * len(rows) for loss, rows in zip(losses, batches, strict=True))
         return total / sum(len(rows) for rows in batches)
 

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from omi_keras.data.batches import read_batch
-from omi_keras.data.pipeline import TrainingPipeline
+from omi_keras.data.batches import epoch_batches, fold_batches, read_batch
+from omi_keras.data.dataset import load_dataset
+from omi_keras.data.folds import assign_folds
+from omi_keras.data.pipeline import TrainingPipeline, training_data
+from omi_keras.recordings.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +44,44 @@ def test_keras_can_fit_it(beats):
     network = keras.Sequential([keras.Input((12, 400, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
     network.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     assert np.isfinite(network.fit(pipeline.epoch(batches), shuffle=False, verbose=0).history["loss"]).all()
+
+
+def test_the_rows_of_an_epoch_are_a_function_of_seed_fold_and_epoch():
+    omi, training = np.random.default_rng(0).integers(0, 2, 90), np.arange(10, 80)
+    rows = fold_batches(omi, training, 3, 7, seed=5, batch_size=16)
+    expected = epoch_batches(omi[training], 16, "batch", np.random.default_rng([5, 3, 7]))
+    assert [list(batch) for batch in rows] == [list(training[batch]) for batch in expected]
+    for other in ((3, 8, 5), (4, 7, 5), (3, 7, 6)):
+        fold, epoch, seed = other
+        others = fold_batches(omi, training, fold, epoch, seed=seed, batch_size=16)
+        assert [list(batch) for batch in others] != [list(batch) for batch in rows]
+
+
+@pytest.mark.parametrize("balance", ["batch", "class"])
+def test_training_data_is_of_the_training_folds(balance, easy_dataset):
+    dataset = load_dataset(easy_dataset)
+    omi = dataset.ecgs["omi"].to_numpy(int)
+    fold_of = assign_folds(omi, dataset.ecgs["patient_id"].to_numpy(str), 5, 2)
+    training = np.flatnonzero(~np.isin(fold_of, (4, 0)))
+    inputs = read_batch(dataset.beats, np.arange(len(omi)))[..., 0].reshape(len(omi), -1)
+    seen = []
+    for x, y in training_data(dataset, 4, 2, n_folds=5, seed=2, batch_size=32, balance=balance).as_numpy_iterator():
+        rows = [int(np.flatnonzero((inputs == one.reshape(-1)).all(1))[0]) for one in x]
+        assert list(y) == list(omi[rows])
+        seen += rows
+    assert set(seen) <= set(training)
+    assert set(training[omi[training] == 1]) <= set(seen) or balance == "class"
+
+
+@pytest.mark.parametrize(
+    ("fold", "epoch", "options", "told"),
+    [
+        (5, 1, {"n_folds": 5}, "folds 0 to 4"),
+        (-1, 1, {"n_folds": 5}, "fold -1 does not exist"),
+        (0, 0, {"n_folds": 5}, "epoch 0 does not exist"),
+        (0, 1, {"n_folds": 5, "batch_size": 1}, "cannot hold both classes"),
+    ],
+)
+def test_training_data_that_is_none(fold, epoch, options, told, easy_dataset):
+    with pytest.raises(InputError, match=told):
+        training_data(load_dataset(easy_dataset), fold, epoch, **options)

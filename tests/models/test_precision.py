@@ -108,10 +108,35 @@ def test_the_precision_of_a_run(wanted, started, gpu, expected, monkeypatch):
     assert settings._precision(wanted, started) == expected
 
 
+@pytest.mark.parametrize(
+    ("precision", "gpu", "flags", "told"),
+    [
+        ("mixed_bfloat16", False, "avx512_bf16", "in bfloat16: this processor has instructions for it"),
+        (
+            "mixed_float16",
+            False,
+            "avx2",
+            "in float16 with loss scaling: this processor has no instructions",
+        ),
+        ("mixed_float16", True, "avx2", "in float16 with loss scaling: GPUs are made for it"),
+        ("mixed_float16", False, "avx512_bf16", "in float16 with loss scaling, as the run was started"),
+        ("mixed_bfloat16", True, "avx2", "in bfloat16, as the run was started"),
+    ],
+)
+def test_the_form_and_its_reason_are_told(precision, gpu, flags, told, monkeypatch, tmp_path):
+    monkeypatch.setattr(runtime, "has_gpu", lambda: gpu)
+    monkeypatch.setattr(runtime, "CPU", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n", encoding="ascii")
+    assert told in runtime.precision_sentence(precision)
+
+
 def test_trained_in_mixed_precision_interrupted_resumed_and_exported(machine, easy_dataset, tmp_path, monkeypatch):
     options = ("--model", "mayo-alvd", "--folds", 0, "--n-folds", 5, "--batch-size", 32, "--epochs", 2)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    assert run_cli("train", easy_dataset, whole, *options, "--mixed-precision").exit_code == 0
+    done = run_cli("train", easy_dataset, whole, *options, "--mixed-precision", "--json")
+    assert done.exit_code == 0
+    assert "computing in " + {"mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}[machine] in done.stderr
+    assert json.loads(done.stdout)["precision"] == machine
 
     class Killed(BaseException):
         pass

@@ -6,47 +6,15 @@ import pytest
 
 from omi_keras.data.batches import epoch_batches
 from omi_keras.data.dataset import load_dataset
+from omi_keras.data.pipeline import TrainingPipeline
 from omi_keras.models.catalogue import build
 from omi_keras.models.fast.short_images import without_padded_rows
-from omi_keras.models.inference import cross_entropy, input_logits, omi_probability, predict_logits
-from omi_keras.training import fit
-from omi_keras.training.fit import fit_fold
+from omi_keras.models.inference import cross_entropy, input_logits, omi_probability
 from omi_keras.training.optimizer import TorchAdam
 from omi_keras.training.protocol import Protocol
-from omi_keras.training.runtime import prepare_process
 from omi_keras.training.tensorflow_epoch import tensorflow_epoch
 
 PROTOCOL = Protocol("ecg-smart-net", epochs=2, batch_size=16, learning_rate=1e-4, balance="batch", seed=1)
-
-
-def tiny(name, precision, seed=None):
-    """A network of the same input and output that trains in milliseconds."""
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
-    beat = keras.Input((12, 400, 1), name="beat")
-    x = keras.layers.Conv2D(4, (1, 9), strides=(1, 8), use_bias=False)(beat)
-    x = keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9)(x)
-    x = keras.layers.ReLU()(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    return keras.Model(beat, keras.layers.Dense(2)(x))
-
-
-@pytest.fixture
-def train(easy_dataset, tmp_path, monkeypatch):
-    """Train the tiny network on a part of the easy dataset; returns weights and history."""
-    monkeypatch.setattr(fit, "build", tiny)
-    prepare_process()
-    dataset = load_dataset(easy_dataset)
-    omi = dataset.ecgs["omi"].to_numpy(int)
-
-    def run(protocol=PROTOCOL, fold=0, checkpoint="checkpoint.npz", **callbacks):
-        rows = np.arange(len(omi))
-        model, progress = fit_fold(
-            protocol, fold, dataset.beats, omi, rows[:100], rows[100:], tmp_path / checkpoint, **callbacks
-        )
-        return model.get_weights(), progress.history, predict_logits(model, dataset.beats[100:])
-
-    return run
 
 
 def assert_same(a, b):
@@ -57,8 +25,8 @@ def assert_same(a, b):
 
 
 def test_same_seed_same_numbers_other_seed_other_numbers(train):
-    first = train(checkpoint="a.npz")
-    assert_same(first, train(checkpoint="b.npz"))
+    first = train(PROTOCOL, checkpoint="a.npz")
+    assert_same(first, train(PROTOCOL, checkpoint="b.npz"))
     other = train(Protocol(**{**vars(PROTOCOL), "seed": 2}), checkpoint="c.npz")
     assert other[1] != first[1]
 
@@ -108,7 +76,7 @@ def test_batches_of_many_sizes_are_traced_once():
     model = keras.Sequential([beat, keras.layers.GlobalAveragePooling2D(), Counter(), keras.layers.Dense(2)])
     optimizer = TorchAdam(1e-4)
     optimizer.build(model.trainable_variables)
-    epoch_of = tensorflow_epoch(model, optimizer, beats, omi, frozenset())
+    epoch_of = tensorflow_epoch(model, optimizer, TrainingPipeline(beats, omi, np.arange(64)), frozenset())
     counts = []
     for epoch in range(4):
         batches = epoch_batches(omi, 16, "batch", np.random.default_rng(epoch))

@@ -15,6 +15,7 @@ import json, re, sys
 from pathlib import Path
 import numpy as np
 from omi_keras.data.batches import epoch_batches
+from omi_keras.data.pipeline import TrainingPipeline
 from omi_keras.models.catalogue import build
 from omi_keras.models.inference import predict_logits
 from omi_keras.training.optimizer import TorchAdam
@@ -27,7 +28,8 @@ beats = np.load(sys.argv[1], mmap_mode="r")
 omi = (np.random.default_rng(0).random(len(beats)) < 0.066).astype(int)
 model, optimizer = build("mayo-alvd"), TorchAdam(1e-4)
 optimizer.build(model.trainable_variables)
-epoch = tensorflow_epoch(model, optimizer, beats, omi, frozenset())
+pipeline = TrainingPipeline(beats, omi, np.arange(len(beats)))
+epoch = tensorflow_epoch(model, optimizer, pipeline, frozenset())
 def batches(number):
     return epoch_batches(omi, 128, "batch", np.random.default_rng(number))
 def train(number, steps, judged):

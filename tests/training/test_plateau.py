@@ -53,7 +53,8 @@ SCORES = st.lists(
 @settings(deadline=None, max_examples=60)
 @given(SCORES, st.integers(0, 40))
 def test_equals_the_rule_and_its_interrupted_self(scores, interrupted_after):
-    assert rates_of(scores) == pytest.approx(rule(scores), rel=1e-6)
+    # The optimizer's 32 bits are those of the exact rate, however often it fell.
+    assert rates_of(scores) == [float(np.float32(rate)) for rate in rule(scores)]
     assert rates_of(scores, interrupted_after) == rates_of(scores)
 
 

@@ -1,6 +1,7 @@
 """The learning rate is chosen on validation folds; no test fold is looked at."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -56,6 +57,21 @@ def test_a_finished_search_is_resumed_at_once_and_never_overwritten(search, easy
     again = run_cli(*call, "--resume")
     assert json.loads(again.stdout)["rates"] == told["rates"]
     assert run_cli(*call).exit_code == 2
+
+
+def test_a_search_that_is_older_than_some_settings_is_resumed(search, easy_dataset, tmp_path):
+    out = tmp_path / "search"
+    shutil.copytree(search[0], out)
+    for path in (out / "search.json", *out.glob("rate-*/config.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("weight_decay", "schedule", "stop_after", "monitor"):
+            del content[name]
+        path.write_text(json.dumps(content), encoding="utf-8")
+    call = ("search-lr", easy_dataset, out, *OPTIONS, "--rates", "1e-3,1e-7", "--resume", "--json")
+    assert json.loads(run_cli(*call).stdout)["rates"] == search[1]["rates"]
+    other = run_cli(*call, "--monitor", "loss")
+    assert other.exit_code == 2
+    assert "was started with monitor score, not loss" in other.stderr
 
 
 @pytest.mark.parametrize("rates", ["", "fast", "0", "1e-3,-1", "nan", "1e-3,,1e-4"])
