@@ -33,32 +33,39 @@ def easy_dataset(tmp_path_factory) -> Path:
 
     Gates compare decisions, and decisions of a network that has learned nothing are all at the threshold.
     """
+    return once(tmp_path_factory, "dataset", lambda folder: write_easy_dataset(folder, 160, 100))
+
+
+@pytest.fixture(scope="session")
+def few_ecgs(tmp_path_factory) -> Path:
+    """45 ECGs of the kind of :func:`easy_dataset`: fewer than a batch are judged after an export, so none compiles."""
+    return once(tmp_path_factory, "few", lambda folder: write_easy_dataset(folder, 45, 40))
+
+
+def write_easy_dataset(folder: Path, ecgs: int, patients: int) -> None:
     from dataclasses import replace
 
     from omi_keras.beats.median_beats import median_beat
     from omi_keras.data.writer import DatasetWriter
     from omi_keras.simulate.cohort import simulate_cohort
 
-    def make(folder: Path) -> None:
-        lift = np.zeros((12, 600), np.float32)
-        lift[6:11, 325:420] = 1.0
-        with DatasetWriter(folder) as writer:
-            for ecg in simulate_cohort(160, 100, 0.4, seed=4):
-                plan, beat = ecg.plan, median_beat(ecg.record)
-                row = {
-                    "ecg_id": plan.ecg_id,
-                    "patient_id": plan.patient_id,
-                    "omi": plan.omi,
-                    "site": plan.site,
-                    "age": plan.age,
-                    "sex": plan.sex,
-                    "source": "simulated",
-                    "simulated": True,
-                }
-                writer.add(replace(beat, beat=beat.beat + plan.omi * lift), row)
-            writer.finish(label_column="omi", seed=4, inputs={})
-
-    return once(tmp_path_factory, "dataset", make)
+    lift = np.zeros((12, 600), np.float32)
+    lift[6:11, 325:420] = 1.0
+    with DatasetWriter(folder) as writer:
+        for ecg in simulate_cohort(ecgs, patients, 0.4, seed=4):
+            plan, beat = ecg.plan, median_beat(ecg.record)
+            row = {
+                "ecg_id": plan.ecg_id,
+                "patient_id": plan.patient_id,
+                "omi": plan.omi,
+                "site": plan.site,
+                "age": plan.age,
+                "sex": plan.sex,
+                "source": "simulated",
+                "simulated": True,
+            }
+            writer.add(replace(beat, beat=beat.beat + plan.omi * lift), row)
+        writer.finish(label_column="omi", seed=4, inputs={})
 
 
 @pytest.fixture(scope="session")

@@ -28,3 +28,19 @@ def random_state(name: str, seed: int) -> dict[str, np.ndarray]:
         if key.endswith("running_var") or ("bn" in key and key.endswith("weight")):
             state[key] = np.exp(state[key])
     return state
+
+
+def torch_original(name: str, seed: int = 0):
+    """A PyTorch network whose batch normalisation has seen data; needs the torch extra."""
+    import torch
+    import torch_originals
+
+    torch.manual_seed(seed)
+    network = torch_originals.build(name)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
+            torch.nn.init.normal_(module.weight, 1, 0.2)
+            torch.nn.init.normal_(module.bias, 0, 0.2)
+            torch.nn.init.normal_(module.running_mean, 0, 0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    return network.eval()

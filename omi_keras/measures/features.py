@@ -22,6 +22,9 @@ from omi_keras.measures.lead_measures import PER_LEAD, lead_measures, t_onset
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.record import LEADS
 
+# Raised when a beat is measured otherwise than before: what a forest was grown on is then no longer what it is asked
+# with. 1: omi-keras 0.1.0. 2: onsets and ends where cardiologists put them.
+MEASURES = 2
 # Beats measured at a time: what bounds the memory, at about 40 MB.
 CHUNK = 128
 

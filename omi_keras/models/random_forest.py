@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from omi_keras.data.artifacts import write_bytes
-from omi_keras.measures.features import FEATURES
+from omi_keras.measures.features import FEATURES, MEASURES
 from omi_keras.models.archive import errors_name, same_forest_bytes
 from omi_keras.recordings.errors import InputError
 
@@ -66,10 +66,18 @@ def grow_forest(
 
 
 def save_forest(path: Path, forest: RandomForest) -> None:
-    """Write a ``.skops`` file: trees, feature names and importances, no pickle. Equal forests give equal bytes."""
+    """Write a ``.skops`` file: trees, features and how they are measured, importances, no pickle.
+
+    Equal forests give equal bytes.
+    """
     from skops.io import dumps
 
-    content = {"forest": forest.forest, "features": list(forest.features), "importances": forest.importances}
+    content = {
+        "forest": forest.forest,
+        "features": list(forest.features),
+        "measures": MEASURES,
+        "importances": forest.importances,
+    }
     with errors_name(path):
         write_bytes(path, same_forest_bytes(dumps(content)))
 
@@ -81,7 +89,7 @@ def load_forest(path: Path) -> RandomForest:
     ------
     InputError
         When it is missing or damaged, holds anything but a forest, or a forest of other features than this version
-        of the package computes.
+        of the package computes, or of features that it measures otherwise.
     """
     from skops.io import get_untrusted_types, load
 
@@ -100,6 +108,13 @@ def load_forest(path: Path) -> RandomForest:
         raise InputError(f"{path} does not hold a random forest", "unreadable")
     if tuple(content.get("features", ())) != FEATURES:
         raise InputError(f"{path} was grown on other features than this version computes; train it again", "features")
+    measures = content.get("measures", 1)  # omi-keras 0.1.0 did not say
+    if not isinstance(measures, int) or measures != MEASURES:
+        raise InputError(
+            f"{path} was grown by another version, which measured the same features otherwise: its probabilities would "
+            "not be those of its evaluation; train it again",
+            "features",
+        )
     if not _is_sound(forest):
         raise InputError(f"{path} was altered: its trees do not hold together; train it again", "altered")
     # One ECG or a few thousand: waking threads costs more than they save.

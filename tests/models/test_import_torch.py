@@ -9,7 +9,6 @@ from helpers import random_state, run_cli
 from edge.export import gate_rows
 from omi_keras.data.dataset import load_dataset
 from omi_keras.model import load_model
-from omi_keras.models.catalogue import NETWORKS
 from omi_keras.models.weights.torch_weights import to_torch, torch_names
 
 
@@ -47,14 +46,13 @@ def test_half_precision_is_widened(safetensors, tmp_path):
     np.testing.assert_array_equal(np.asarray(kernel), state["fc1.weight"].T.astype(np.float32))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_each_parameter_that_does_not_fit_is_listed(name, safetensors, tmp_path):
-    state = random_state(name, 2)
+def test_each_parameter_that_does_not_fit_is_listed(safetensors, tmp_path):
+    state = random_state("mayo-alvd", 2)
     first, second, third, *_ = state
     state["extra.weight"] = state.pop(first)
     state[second] = np.zeros((3, 3), np.float32)
     state[third] = np.full_like(state[third], np.nan)
-    done = run_cli("import-torch", safetensors(state), tmp_path / "model", "--model", name)
+    done = run_cli("import-torch", safetensors(state), tmp_path / "model", "--model", "mayo-alvd")
     assert done.exit_code == 2
     for part in (f"missing: {first}", "unexpected: extra.weight", f"{second} (3, 3)", f"not finite: {third}"):
         assert part in done.stderr
@@ -109,9 +107,9 @@ def test_a_file_that_is_not_there(tmp_path):
     assert "no.pt not found" in done.stderr
 
 
-def test_an_imported_network_becomes_a_bundle(safetensors, easy_dataset, tmp_path):
+def test_an_imported_network_is_calibrated_and_judged_on_other_patients(safetensors, easy_dataset, tmp_path):
     """What it was trained on is not known: some patients of the dataset calibrate, others are judged."""
-    model, bundle = tmp_path / "model", tmp_path / "bundle"
+    model = tmp_path / "model"
     assert (
         run_cli("import-torch", safetensors(random_state("mayo-alvd", 1)), model, "--model", "mayo-alvd").exit_code == 0
     )
@@ -120,7 +118,3 @@ def test_an_imported_network_becomes_a_bundle(safetensors, easy_dataset, tmp_pat
     patients = {part: set(dataset.ecgs["patient_id"].iloc[found]) for part, found in rows.items()}
     assert not patients["training"] & (patients["validation"] | patients["test"])
     assert sum(len(found) for found in rows.values()) == len(dataset.ecgs)
-    done = run_cli("export-tflite", model, bundle, "--dataset", easy_dataset, "--quantize", "float32")
-    assert done.exit_code == 0, done.output
-    done = run_cli("check-parity", bundle, "--dataset", easy_dataset, "--model", model)
-    assert done.exit_code == 0, done.output

@@ -10,7 +10,7 @@ from helpers import run_cli
 from skops.io import dump
 
 from omi_keras.data.dataset import load_dataset
-from omi_keras.measures.features import FEATURES, beat_features
+from omi_keras.measures.features import FEATURES, MEASURES, beat_features
 from omi_keras.model import load_model
 from omi_keras.models.random_forest import RandomForest, grow_forest, load_forest, save_forest
 from omi_keras.recordings.errors import InputError
@@ -82,6 +82,8 @@ def test_other_content_is_not_opened(learned, tmp_path):
     for content, reason in (
         ({"forest": [1, 2]}, "does not hold a random forest"),
         ({"forest": learned[2].forest, "features": ["a"]}, "grown on other features"),
+        ({"forest": learned[2].forest, "features": list(FEATURES)}, "measured the same features otherwise"),
+        ({"forest": learned[2].forest, "features": list(FEATURES), "measures": 99}, "measured the same features"),
         (RandomForest, "holds what no random forest needs, so it was not opened: omi_keras"),
     ):
         dump(content, path)
@@ -103,7 +105,8 @@ def test_a_tree_that_leads_out_of_its_array_is_not_followed(learned, tmp_path):
         altered.__setstate__({**state, "nodes": nodes})
         grown.tree_ = altered
         # Not by save_forest, which would follow the tree for its importances.
-        dump({"forest": forest.forest, "features": list(FEATURES)}, tmp_path / "model.skops")
+        content = {"forest": forest.forest, "features": list(FEATURES), "measures": MEASURES}
+        dump(content, tmp_path / "model.skops")
         with pytest.raises(InputError, match="its trees do not hold together"):
             load_forest(tmp_path / "model.skops")
 

@@ -1,8 +1,6 @@
-"""Maps by tf-keras-vis against PyTorch's gradients and against gradients written out."""
+"""Maps by tf-keras-vis against differences and against gradients written out."""
 
 from __future__ import annotations
-
-import importlib.util
 
 import keras
 import numpy as np
@@ -11,17 +9,13 @@ import tensorflow as tf
 
 from omi_keras.data.dataset import load_dataset
 from omi_keras.model import load_model
-from omi_keras.models.catalogue import NETWORKS, build
-from omi_keras.models.weights.torch_weights import load_torch_parameters
+from omi_keras.models.catalogue import build
 from omi_keras.recordings.errors import InputError
 from omi_keras.saliency import maps as maps_module
-from omi_keras.saliency.contributions import lead_contribution
 from omi_keras.saliency.maps import BATCH_SIZE, inputs_of, map_function, saliency_maps
 
-# As in tests/models/test_oracle.py: fraction of the map's maximum that 99.9 % of the values are within.
 # SmoothGrad's maps of two seeds on a trained network; 0.992 measured.
 AGREEMENT = 0.985
-SALIENCY = {"ecg-smart-net": 0.01, "temporal-resnet18": 0.01, "resnet18": 0.01, "mayo-alvd": 1e-5}
 
 
 def inputs(n, seed=0):
@@ -33,23 +27,6 @@ def inputs(n, seed=0):
 def mayo():
     keras.utils.set_random_seed(3)
     return build("mayo-alvd")
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_gradient_equals_the_oracle(shared, name, compiled):
-    spec = importlib.util.spec_from_file_location("oracle", shared / "oracle" / "oracle.py")
-    oracle = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(oracle)
-    model = build(name)
-    load_torch_parameters(model, oracle.make_parameters(oracle.load_spec(name.replace("-", "_"))))
-    expected = oracle.load_reference(name.replace("-", "_"))["saliency"]
-    # Whole batches are compiled, few ECGs are not.
-    copies = 1 + BATCH_SIZE // len(expected) if compiled else 1
-    found = saliency_maps(model, np.tile(oracle.make_inputs(), (copies, 1, 1)))[-len(expected) :]
-    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] >= 0.99998
-    assert np.percentile(np.abs(found - expected), 99.9) <= SALIENCY[name] * expected.max()
-    np.testing.assert_allclose(lead_contribution(found), lead_contribution(expected), atol=1e-3)
 
 
 def test_gradient_equals_finite_differences(mayo):
