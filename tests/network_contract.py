@@ -20,10 +20,10 @@ from helpers import random_state, run_cli
 from edge.limits import LIMITS
 from omi_keras.data.batches import epoch_batches, read_batch
 from omi_keras.data.dataset import load_dataset
-from omi_keras.model import write_model_info
 from omi_keras.models.archive import save_network
 from omi_keras.models.catalogue import NETWORKS, build
 from omi_keras.models.inference import omi_probability
+from omi_keras.models.model_folder import write_model_info
 from omi_keras.models.weights.torch_weights import load_torch_parameters
 from omi_keras.training.optimizer import TorchAdam
 from omi_keras.training.tensorflow_epoch import training_step
@@ -56,7 +56,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from omi_keras.model import load_weights
+from omi_keras.models.model_folder import load_weights
 from omi_keras.training.optimizer import TorchAdam
 
 assert keras.backend.backend() == "jax"

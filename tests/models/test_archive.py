@@ -14,9 +14,9 @@ import pytest
 from skops.io import dumps
 
 from omi_keras.measures.features import FEATURES
-from omi_keras.model import load_weights
 from omi_keras.models.archive import errors_name, same_forest_bytes, save_network
 from omi_keras.models.catalogue import build
+from omi_keras.models.model_folder import load_weights
 from omi_keras.models.random_forest import grow_forest, load_forest, save_forest
 
 # Saves both kinds of model twice, after other models were built and memory was used.

@@ -48,7 +48,7 @@ def test_all_but_the_stem_and_the_read_out_is_taken(file, state):
 def test_a_run_starts_from_them_and_says_so(file, easy_dataset, tmp_path, state):
     import json
 
-    from omi_keras.model import load_weights
+    from omi_keras.models.model_folder import load_weights
 
     run = tmp_path / "run"
     options = ("--folds", 0, "--n-folds", 5, "--epochs", 1, "--batch-size", 16, "--learning-rate", 1e-9)

@@ -13,8 +13,8 @@ from helpers import run_cli
 
 from omi_keras.data.artifacts import sha256
 from omi_keras.data.dataset import load_dataset
-from omi_keras.model import write_model_info
 from omi_keras.models.catalogue import build
+from omi_keras.models.model_folder import write_model_info
 from omi_keras.saliency import sanity
 from omi_keras.saliency import write as folder
 from omi_keras.saliency.contributions import aggregate, lead_contribution, windows
