@@ -91,7 +91,8 @@ def _on_this_machine(train: Train, jobs: list[Job], processes: int) -> Generator
     context = multiprocessing.get_context("spawn")
     left, deaths = deque(jobs), Counter[Job]()
     free = divide_machine(min(processes, len(jobs)))
-    busy: dict[Any, tuple[Any, Connection, Job, Share]] = {}
+    # By what a process tells through, not by its end: one that has much to tell cannot end before it is heard.
+    busy: dict[Any, tuple[Any, Job, Share]] = {}
     try:
         while left or busy:
             while left and free:
@@ -103,12 +104,13 @@ def _on_this_machine(train: Train, jobs: list[Job], processes: int) -> Generator
                 finally:
                     # Ctrl-C may come between the two.
                     if process.pid is not None:
-                        busy[process.sentinel] = process, receiver, job, share
+                        busy[receiver] = process, job, share
                 sender.close()
-            for sentinel in wait(list(busy), LOOK_SECONDS):
-                process, receiver, job, share = busy.pop(sentinel)
-                free.append(share)
+            for receiver in wait(list(busy), LOOK_SECONDS):
+                process, job, share = busy[receiver]
                 died, error = _outcome(process, receiver)
+                del busy[receiver]
+                free.append(share)
                 deaths[job] += died
                 if died and deaths[job] <= RETRIES:
                     left.appendleft(job)
@@ -166,11 +168,12 @@ def _end_with_parent() -> None:
 def _outcome(process: Any, receiver: Connection) -> tuple[bool, Exception | None]:
     """Whether the process died, and otherwise the error of its job."""
     with receiver:
-        process.join()
         try:
             return False, receiver.recv()
-        except EOFError:
+        except (EOFError, OSError):  # OSError: died in the middle of it
             return True, None
+        finally:
+            process.join()
 
 
 def _on_dask(train: Train, jobs: list[Job], scheduler: str) -> Generator[Ended | None]:
