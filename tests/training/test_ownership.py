@@ -140,6 +140,19 @@ def test_a_finished_fold_whose_name_was_taken_is_kept(run, dataset, monkeypatch)
     assert names(run / "fold-02") == []
 
 
+@pytest.mark.parametrize("command", ["train", "search-lr"])
+def test_force_does_not_delete_the_dataset_that_it_learns_from(dataset, tmp_path, command):
+    """A dataset that was in memory lies in its run."""
+    marker, kind = ("config.json", "run") if command == "train" else ("search.json", "learning-rate search")
+    inside = tmp_path / "run" / ("dataset" if command == "train" else "rate-0.001/dataset")
+    shutil.copytree(dataset, inside)
+    (tmp_path / "run" / marker).write_text(json.dumps({"kind": kind}), encoding="utf-8")
+    done = run_cli(command, inside, tmp_path / "run", "--model", "mayo-alvd", "--n-folds", 5, "--force")
+    assert done.exit_code == 2
+    assert "would be deleted with it" in done.stderr
+    assert load_dataset(inside).simulated
+
+
 def test_a_run_that_is_replaced_while_a_worker_loads_is_not_mixed(run, dataset, monkeypatch):
     load = cross_validation._load
 
