@@ -85,6 +85,33 @@ def test_from_arrays_to_a_device(cohort, tmp_path):
     assert omi.Detector(tmp_path / "bundle").detect(record).probability == pytest.approx(judged.probability, abs=1e-4)
 
 
+def test_the_weights_are_those_that_were_opened(tmp_path, monkeypatch):
+    """Whatever has the name by then: another model in the same place, or in the same place of another folder."""
+    from omi_keras.model import Model, load_model
+    from omi_keras.models.catalogue import build
+
+    info = {"model": "mayo-alvd", "simulated": True, "threshold": 0.5, "metrics": {}, "provenance": {}}
+    for seed, place in enumerate(("here", "there")):
+        Model(info, network=build("mayo-alvd", seed=seed)).save(tmp_path / place / "model")
+    first = (tmp_path / "here" / "model" / "model.keras").read_bytes()
+    monkeypatch.chdir(tmp_path / "here")
+    model = load_model("model")
+    monkeypatch.chdir(tmp_path / "there")
+    model.save(tmp_path / "copy")
+    assert (tmp_path / "copy" / "model.keras").read_bytes() == first
+    model.save(tmp_path / "here" / "model", force=True)
+    assert (tmp_path / "here" / "model" / "model.keras").read_bytes() == first, "over its own folder"
+
+    asked, selected = load_model(tmp_path / "copy"), Model(info, weights=tmp_path / "copy" / "model.keras")
+    load_model(tmp_path / "there" / "model").save(tmp_path / "copy", force=True)
+    for late in (asked, selected):
+        with pytest.raises(omi.InputError, match="was replaced after it was opened"):
+            late.save(tmp_path / "mixed")
+    with pytest.raises(omi.InputError, match="was replaced after it was opened"):
+        _ = selected.network
+    assert not (tmp_path / "mixed").exists()
+
+
 def test_a_part_and_what_is_saved(cohort, tmp_path):
     beats, labels, patients, sites, _ = cohort
     dataset = omi.Dataset.from_arrays(beats, labels, patients, site=sites, simulated=True)
