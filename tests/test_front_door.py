@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,16 @@ def test_a_part_and_what_is_saved(cohort, tmp_path):
         dataset.part(ward="3")
     with pytest.raises(omi.InputError, match="no ECG"):
         dataset.part(site="elsewhere")
+
+
+def test_a_fingerprint_writes_no_patient_to_the_folder_of_temporary_files(tmp_path, monkeypatch):
+    """There they would stay after SIGKILL, and there may be no room."""
+    columns = {"site": ["A", "", 'C, "D"'], "age": [50, None, 71.25], "ward": ["x", None, "ä\r\nz"]}
+    dataset = omi.Dataset.from_arrays(BEATS, [0, None, 1], ["p1", "p2", "p3"], **columns)
+    written = dataset.save(tmp_path / "dataset").info["sha256"]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    found = dataset.fingerprint()
+    assert found == {name: written[name] for name in found}
 
 
 BEATS = np.sin(np.linspace(0, 60, 3 * 12 * 600)).reshape(3, 12, 600)
