@@ -22,6 +22,7 @@ from typing import Any, NoReturn, Protocol
 import pandas as pd
 
 from omi_keras.chatter import quiet_python
+from omi_keras.data.exclusive import STOPS
 from omi_keras.data.workers import dask_client
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.devices import Share, divide_machine
@@ -140,8 +141,11 @@ def _end(processes: list[Any]) -> None:
 
 def _work(train: Train, job: Job, share: Share, sender: Connection) -> None:
     """Do one job in a process of its own, which ends when its parent ends."""
-    # Ctrl-C reaches every process of a terminal: the parent ends the others, by a signal that lets them clear up.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C, or a terminal's closing, reaches all its processes: the parent ends the others, by a signal that lets them
+    # clear up.
+    for number in STOPS:
+        if number != signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)
     quiet_python()
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
