@@ -63,7 +63,11 @@ def refuse_foreign_files(out: Path, marker: str) -> None:
 
 def refuse_inside(out: Path, source: Path | None) -> None:
     """Raise InputError when ``source``, which is read to make ``out``, would be deleted when ``out`` is replaced."""
-    if source is not None and os.path.lexists(out) and source.resolve().is_relative_to(out.resolve()):
+    if (
+        source is not None
+        and os.path.lexists(out)
+        and Path(os.path.realpath(source)).is_relative_to(os.path.realpath(out))
+    ):
         raise InputError(
             f"{source} lies in {out} and would be deleted with it; move it elsewhere, or choose another name", "exists"
         )

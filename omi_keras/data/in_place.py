@@ -256,7 +256,7 @@ def refuse_existing(out: Path, marker: str, force: bool) -> None:
 
     ``force`` replaces an empty folder, or one of ours with its ``marker``: never somebody's recordings or thesis.
     """
-    if Path.cwd().is_relative_to(out.resolve()):
+    if Path.cwd().is_relative_to(os.path.realpath(out)):
         raise InputError(f"{out} is the current folder or above it; name a new folder", "exists")
     if out.name in ("", ".."):
         raise InputError(f"{out} is no name for a new folder; name one", "exists")

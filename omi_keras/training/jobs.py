@@ -107,10 +107,10 @@ def _on_this_machine(train: Train, jobs: list[Job], processes: int) -> Generator
                     if process.pid is not None:
                         busy[receiver] = process, job, share
                 sender.close()
-            for receiver in wait(list(busy), LOOK_SECONDS):
-                process, job, share = busy[receiver]
-                died, error = _outcome(process, receiver)
-                del busy[receiver]
+            for told in wait(list(busy), LOOK_SECONDS):
+                process, job, share = busy[told]
+                died, error = _outcome(process, told)
+                del busy[told]
                 free.append(share)
                 deaths[job] += died
                 if died and deaths[job] <= RETRIES:
@@ -169,7 +169,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _outcome(process: Any, receiver: Connection) -> tuple[bool, Exception | None]:
+def _outcome(process: Any, receiver: Any) -> tuple[bool, Exception | None]:
     """Whether the process died, and otherwise the error of its job."""
     with receiver:
         try:

@@ -241,6 +241,19 @@ def test_nothing_that_a_command_makes_passes_for_somebodys(
             assert foreign_files(folder.parent, marker) != []
 
 
+@pytest.mark.parametrize("option", ["", "--force", "--resume"])
+def test_an_output_that_is_a_link_to_itself(easy_dataset, tmp_path, option):
+    """Python's own Path.resolve makes a RuntimeError of it."""
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    options = [option] if option else []
+    call = ["train", easy_dataset, loop, "--model", "random-forest", "--n-folds", 5, *options]
+    assert "loop" in refused(run_cli(*call))
+    if option != "--resume":
+        assert "loop" in refused(run_cli("simulate", loop, "--ecgs", 4, "--patients", 4, *options))
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
 def test_the_current_folder_is_never_replaced(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
