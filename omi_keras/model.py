@@ -71,7 +71,6 @@ class Model:
     @cached_property
     def network(self) -> Any:
         """The :class:`keras.Model`, model inputs (n, 12, 400, 1) → logits (n, 2); or the random forest."""
-        self._refuse_other_weights(self.weights)
         return load_any(self.name, self.weights)
 
     @property
@@ -94,6 +93,7 @@ class Model:
         """The file that holds it, once it is saved."""
         if self._weights is None:
             raise InputError(f"{self} is in memory only; save it first", "not_saved")
+        self._refuse_other_weights(self._weights)
         return self._weights
 
     def _refuse_other_weights(self, file: Path) -> None:
