@@ -55,7 +55,7 @@ def refuse_foreign_files(out: Path, marker: str) -> None:
     if found := foreign_files(out, marker):
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise InputError(
-            f"{out} holds {', '.join(found[:3])}{more}, which omi-keras did not make and --force would delete; move it "
+            f"{out} holds {', '.join(found[:3])}{more}, which is no part of it and --force would delete; move it "
             "elsewhere, or choose another name",
             "exists",
         )
