@@ -70,11 +70,18 @@ def filter_command() -> None:
     global _filter_wanted, _filtered
     if not _filter_wanted:
         return
-    _filter_wanted, _filtered = False, True
+    _filter_wanted = False
     real = os.dup(2)
     source, sink = os.pipe()
-    if os.fork() == 0:
+    try:
+        child = os.fork()
+    except OSError:  # no room for one more process: chatter is no reason to stop
+        for number in (real, source, sink):
+            os.close(number)
+        return
+    if child == 0:
         _filter(source)
+    _filtered = True
     os.dup2(sink, 2)
     os.close(source)
     os.close(sink)

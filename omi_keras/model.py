@@ -62,15 +62,16 @@ class Model:
         path: Path | None = None,
     ) -> None:
         self.info, self.folds, self.path = info, folds, path
-        self._weights = weights
+        # Absolute, and with its checksum: another model may have the name when the file is wanted.
+        self._weights = weights and weights.absolute()
+        self._sha256 = sha256(weights) if weights and weights.is_file() else None
         if network is not None:
             self.network = network
 
     @cached_property
     def network(self) -> Any:
         """The :class:`keras.Model`, model inputs (n, 12, 400, 1) → logits (n, 2); or the random forest."""
-        assert self._weights is not None
-        return load_any(self.name, self._weights)
+        return load_any(self.name, self.weights)
 
     @property
     def name(self) -> str:
@@ -92,7 +93,12 @@ class Model:
         """The file that holds it, once it is saved."""
         if self._weights is None:
             raise InputError(f"{self} is in memory only; save it first", "not_saved")
+        self._refuse_other_weights(self._weights)
         return self._weights
+
+    def _refuse_other_weights(self, file: Path) -> None:
+        if self._sha256 and file.is_file() and sha256(file) != self._sha256:
+            raise InputError(f"{self._weights} was replaced after it was opened; open the model again", "replaced")
 
     def __repr__(self) -> str:
         return f"<{self.name}, threshold {self.threshold:.3f}{', simulated' if self.simulated else ''}>"
@@ -164,12 +170,14 @@ class Model:
         Raises
         ------
         InputError
-            When ``path`` exists, unless ``force`` and it is a model folder.
+            When ``path`` exists, unless ``force`` and it is a model folder; when the model's file was replaced after it
+            was opened.
         """
         with new_folder(Path(path), "model.json", force=force) as folder:
             file = folder / weights_name(self.name)
             if self._weights is not None:
                 shutil.copyfile(self._weights, file)
+                self._refuse_other_weights(file)
             elif self.name == RANDOM_FOREST:
                 from omi_keras.models.random_forest import save_forest
 
@@ -179,7 +187,8 @@ class Model:
             if self.folds is not None:
                 write_bytes(folder / "folds.csv", self.folds.to_csv(index=False, lineterminator="\n").encode())
             write_model_info(folder, self.info)
-        self.path, self._weights = Path(path), Path(path) / weights_name(self.name)
+        self.path, self._weights = Path(path), Path(path).absolute() / weights_name(self.name)
+        self._sha256 = sha256(self._weights)
 
     def export(
         self, path: str | Path, dataset: Dataset, quantize: Quantization = "int8", **options: Any

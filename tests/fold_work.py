@@ -17,6 +17,8 @@ def do(job, **callbacks):
         raise InputError("this fold cannot be trained", "bad")
     if job.run.name == "broken":
         raise ZeroDivisionError("ours")
+    if job.run.name == "talks":
+        raise InputError("long " * 100_000, "bad")
     if job.run.name == "history":
         folder = job.run / f".fold-{job.fold:02d}.partial"
         folder.mkdir(parents=True)

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from omi_keras import chatter
 from omi_keras.chatter import kept
 
 CHATTER = b"""\
@@ -53,6 +54,18 @@ def command(*arguments, **options):
     done = python("from omi_keras.cli import main; main(prog_name='omi-keras')", *arguments, **options)
     assert done.returncode == 0, done.stderr.decode()
     return done.stderr.decode().splitlines()
+
+
+def test_a_command_goes_on_where_no_further_process_can_be(monkeypatch):
+    def none():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(chatter, "_filter_wanted", True)
+    monkeypatch.setattr(chatter.os, "fork", none, raising=False)
+    error, before = sys.stderr, os.fstat(2)
+    chatter.filter_command()
+    assert sys.stderr is error and os.path.samestat(os.fstat(2), before)
+    assert not chatter._filtered and not chatter._filter_wanted
 
 
 def test_only_chatter_is_dropped():

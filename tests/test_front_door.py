@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,34 @@ def test_from_arrays_to_a_device(cohort, tmp_path):
     assert omi.Detector(tmp_path / "bundle").detect(record).probability == pytest.approx(judged.probability, abs=1e-4)
 
 
+def test_the_weights_are_those_that_were_opened(tmp_path, monkeypatch):
+    """Whatever has the name by then: another model in the same place, or in the same place of another folder."""
+    from omi_keras.model import Model, load_model
+    from omi_keras.models.catalogue import build
+
+    info = {"model": "mayo-alvd", "simulated": True, "threshold": 0.5, "metrics": {}, "provenance": {}}
+    for seed, place in enumerate(("here", "there")):
+        Model(info, network=build("mayo-alvd", seed=seed)).save(tmp_path / place / "model")
+    first = (tmp_path / "here" / "model" / "model.keras").read_bytes()
+    monkeypatch.chdir(tmp_path / "here")
+    model = load_model("model")
+    monkeypatch.chdir(tmp_path / "there")
+    model.save(tmp_path / "copy")
+    assert (tmp_path / "copy" / "model.keras").read_bytes() == first
+    model.save(tmp_path / "here" / "model", force=True)
+    assert (tmp_path / "here" / "model" / "model.keras").read_bytes() == first, "over its own folder"
+
+    asked, selected = load_model(tmp_path / "copy"), Model(info, weights=tmp_path / "copy" / "model.keras")
+    load_model(tmp_path / "there" / "model").save(tmp_path / "copy", force=True)
+    for late in (asked, selected):
+        with pytest.raises(omi.InputError, match="was replaced after it was opened"):
+            late.save(tmp_path / "mixed")
+    for ask in (lambda: selected.network, lambda: asked.weights):  # a bundle's provenance names the file
+        with pytest.raises(omi.InputError, match="was replaced after it was opened"):
+            ask()
+    assert not (tmp_path / "mixed").exists()
+
+
 def test_a_part_and_what_is_saved(cohort, tmp_path):
     beats, labels, patients, sites, _ = cohort
     dataset = omi.Dataset.from_arrays(beats, labels, patients, site=sites, simulated=True)
@@ -101,6 +130,16 @@ def test_a_part_and_what_is_saved(cohort, tmp_path):
         dataset.part(ward="3")
     with pytest.raises(omi.InputError, match="no ECG"):
         dataset.part(site="elsewhere")
+
+
+def test_a_fingerprint_writes_no_patient_to_the_folder_of_temporary_files(tmp_path, monkeypatch):
+    """There they would stay after SIGKILL, and there may be no room."""
+    columns = {"site": ["A", "", 'C, "D"'], "age": [50, None, 71.25], "ward": ["x", None, "ä\r\nz"]}
+    dataset = omi.Dataset.from_arrays(BEATS, [0, None, 1], ["p1", "p2", "p3"], **columns)
+    written = dataset.save(tmp_path / "dataset").info["sha256"]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    found = dataset.fingerprint()
+    assert found == {name: written[name] for name in found}
 
 
 BEATS = np.sin(np.linspace(0, 60, 3 * 12 * 600)).reshape(3, 12, 600)

@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from omi_keras.data.exclusive import STOPS
 from omi_keras.recordings.errors import InputError
 
 BAD_INPUT, CHECK_FAILED, INTERRUPTED = 2, 1, 130
@@ -214,7 +215,7 @@ def result(content: Any, as_json: bool, text: str) -> None:
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C, or the SIGTERM of a scheduler, which means the same."""
+    """Ctrl-C, or the SIGTERM of a scheduler or the SIGHUP of a terminal that is closed, which mean the same."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -222,7 +223,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class CtrlC:
-    """Hears Ctrl-C and SIGTERM even where Python loses them: an exception inside a finaliser is reported and forgotten.
+    """Hears what asks to end even where Python loses it: an exception inside a finaliser is reported and forgotten.
 
     Long work calls :meth:`check` as it goes on. What is ignored, as ``nohup`` and shells do for work in the background,
     stays ignored.
@@ -234,7 +235,7 @@ class CtrlC:
 
     def __enter__(self) -> CtrlC:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in STOPS:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self.before[number] = signal.signal(number, self._press)
         return self

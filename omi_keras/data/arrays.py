@@ -70,19 +70,6 @@ def part_of(dataset: Dataset, rows: Sequence[int] | np.ndarray | None, values: M
     return Dataset(None, dataset.beats[wanted], ecgs, {"simulated": bool((ecgs["simulated"] == "true").any())})
 
 
-def sums_in_memory(dataset: Dataset) -> dict[str, str]:
-    """SHA-256 of the files that the dataset would be written to."""
-    import tempfile
-    from pathlib import Path
-
-    from omi_keras.data.artifacts import sha256
-    from omi_keras.data.writer import write_dataset
-
-    with tempfile.TemporaryDirectory() as folder:
-        write_dataset(dataset, Path(folder))
-        return {name: sha256(Path(folder, name)) for name in ("beats.npy", "ecgs.csv", "rejected.csv")}
-
-
 def _checked_beats(beats: Any) -> np.ndarray:
     beats = np.asarray(beats)
     if beats.ndim != 3 or beats.shape[1:] != BEAT_SHAPE or not len(beats):

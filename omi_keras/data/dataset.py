@@ -110,7 +110,7 @@ class Dataset:
     def fingerprint(self) -> dict[str, str]:
         """SHA-256 of the files that decide numbers, for provenance; of what is in memory, as it would be written."""
         if "sha256" not in self.info:
-            from omi_keras.data.arrays import sums_in_memory
+            from omi_keras.data.writer import sums_in_memory
 
             self.info["sha256"] = sums_in_memory(self)
         return {name: self.info["sha256"][name] for name in ("beats.npy", "ecgs.csv")}

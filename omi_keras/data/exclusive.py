@@ -22,6 +22,8 @@ _TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR}
 # What renameat2 and renamex_np call "never replace" and "exchange the two".
 _NEW_NAME, _EXCHANGE = (4, 2) if sys.platform == "darwin" else (1, 2)
 LOCK_MARK = "omi-keras\n"
+# What asks a process to end: Ctrl-C, a scheduler, a terminal that is closed (Windows has no such signal).
+STOPS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 def move_to_new_name(source: Path, target: Path) -> None:
@@ -93,7 +95,7 @@ def _rename_onto_own_name(source: Path, target: Path) -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until the block has ended: for the few steps that belong together."""
+    """Let what asks the process to end wait until the block has ended: for the few steps that belong together."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -104,7 +106,7 @@ def undisturbed() -> Iterator[None]:
 
     before: dict[int, Any] = {}
     try:
-        for wanted in (signal.SIGINT, signal.SIGTERM):
+        for wanted in STOPS:
             handler = signal.getsignal(wanted)
             if handler is not None:  # None: not set from Python
                 before[wanted] = handler

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO
 
 from omi_keras.data.exclusive import exchange, move_to_new_name, only_one, undisturbed
+from omi_keras.data.foreign import foreign_files, refuse_foreign_files
 from omi_keras.recordings.errors import InputError
 
 KINDS = ("dataset", "run", "report", "model", "bundle", "records", "saliency", "learning-rate search")
@@ -226,7 +227,7 @@ def put_in_place(partial: Path, out: Path, marker: str | None = None, journal: J
 
 
 def _replace(partial: Path, out: Path, marker: str, journal: Journal) -> bool:
-    """Exchange; whether what stood there was ours, and is gone."""
+    """Exchange; whether what stood there was ours alone, and is gone."""
     if exchange(partial, out):
         if not _replaceable(partial, marker):
             exchange(partial, out)
@@ -234,8 +235,7 @@ def _replace(partial: Path, out: Path, marker: str, journal: Journal) -> bool:
         journal.claim(partial)
         remove(partial)
         return True
-    old = journal.new("old")
-    aside = old / out.name
+    aside = (old := journal.new("old")) / out.name
     move_to_new_name(out, aside)
     try:
         if not _replaceable(aside, marker):
@@ -245,9 +245,8 @@ def _replace(partial: Path, out: Path, marker: str, journal: Journal) -> bool:
         move_to_new_name(partial, out)
     except FileExistsError:
         # Somebody was quicker; what was theirs or ours keeps a name that can be seen.
-        raise InputError(
-            f"{out} was made by something else meanwhile; what it was before is in {aside}", "exists"
-        ) from None
+        sentence = f"{out} was made by something else meanwhile; what it was before is in {aside}"
+        raise InputError(sentence, "exists") from None
     remove(old)
     return True
 
@@ -257,7 +256,7 @@ def refuse_existing(out: Path, marker: str, force: bool) -> None:
 
     ``force`` replaces an empty folder, or one of ours with its ``marker``: never somebody's recordings or thesis.
     """
-    if Path.cwd().is_relative_to(out.resolve()):
+    if Path.cwd().is_relative_to(os.path.realpath(out)):
         raise InputError(f"{out} is the current folder or above it; name a new folder", "exists")
     if out.name in ("", ".."):
         raise InputError(f"{out} is no name for a new folder; name one", "exists")
@@ -265,13 +264,17 @@ def refuse_existing(out: Path, marker: str, force: bool) -> None:
         return
     if not force:
         raise InputError(f"{out} exists already; choose another name or add --force to replace it", "exists")
-    if not _replaceable(out, marker):
-        raise InputError(
-            f"{out} has no {marker} of omi-keras, so --force will not replace it; choose another name", "exists"
-        )
+    if not _of_kind(out, marker):
+        sentence = f"{out} has no {marker} of omi-keras, so --force will not replace it; choose another name"
+        raise InputError(sentence, "exists")
+    refuse_foreign_files(out, marker)
 
 
 def _replaceable(path: Path, marker: str) -> bool:
+    return _of_kind(path, marker) and not foreign_files(path, marker)
+
+
+def _of_kind(path: Path, marker: str) -> bool:
     try:
         return (path.is_dir() and not any(path.iterdir())) or _has_marker(path, marker)
     except OSError:

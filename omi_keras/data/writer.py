@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
@@ -104,20 +105,11 @@ class DatasetWriter:
 
     def append(self, beat: np.ndarray, row: dict[str, Any]) -> None:
         """Append a median beat (12, 600) in mV with all that is known about it; what is not known is left out."""
-        self._beats.write(np.ascontiguousarray(beat, dtype="<f4").tobytes())
-        omi, age, simulated = row["omi"], row.get("age"), bool(row["simulated"])
-        text = {
-            "omi": "" if omi is None else omi,
-            "simulated": str(simulated).lower(),
-            "age": "" if age is None else _shortest(float(age)),
-        }
-        content = row | text
-        if unknown := content.keys() - set(self.columns):
-            raise ValueError(f"no column of this dataset: {', '.join(sorted(unknown))}")
-        cells = [str(content.get(column, "")) for column in self.columns]
+        self._beats.write(_beat_bytes(beat))
+        cells = _row_cells(row, self.columns)
         self._ecgs.write(csv_line(cells))
         self._written.update(_cells(cells))
-        self._note(row["patient_id"], omi, simulated)
+        self._note(row["patient_id"], row["omi"], bool(row["simulated"]))
 
     def _note(self, patient_id: str, omi: int | None, simulated: bool) -> None:
         self.count += 1
@@ -193,8 +185,28 @@ class DatasetWriter:
 
     def _write_header(self) -> None:
         # The array grows along its first axis; NumPy pads the header so that the final shape fits in place.
-        header = {"descr": "<f4", "fortran_order": False, "shape": (self.count, *BEAT_SHAPE)}
-        np.lib.format.write_array_header_1_0(self._beats, header)
+        _write_beats_header(self._beats, self.count)
+
+
+def _write_beats_header(file: IO[bytes], count: int) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": (count, *BEAT_SHAPE)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _beat_bytes(beat: np.ndarray) -> bytes:
+    return np.ascontiguousarray(beat, dtype="<f4").tobytes()
+
+
+def _row_cells(row: dict[str, Any], columns: tuple[str, ...]) -> list[str]:
+    omi, age = row["omi"], row.get("age")
+    content = row | {
+        "omi": "" if omi is None else omi,
+        "simulated": str(bool(row["simulated"])).lower(),
+        "age": "" if age is None else _shortest(float(age)),
+    }
+    if unknown := content.keys() - set(columns):
+        raise ValueError(f"no column of this dataset: {', '.join(sorted(unknown))}")
+    return [str(content.get(column, "")) for column in columns]
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -234,13 +246,37 @@ def save_dataset(dataset: Dataset, out: Path, *, force: bool = False) -> Dataset
 
 def write_dataset(dataset: Dataset, folder: Path) -> None:
     """Write a dataset's files into an existing empty folder."""
+    carried, rows = _columns_and_rows(dataset)
+    with DatasetWriter(folder, carried) as writer:
+        for beat, row in rows:
+            writer.append(beat, row)
+        inputs = {name: dataset.info[name] for name in ("label_column", "seed", "inputs") if name in dataset.info}
+        writer.finish(**{"label_column": "omi", "seed": None, "inputs": {}} | inputs)
+
+
+def sums_in_memory(dataset: Dataset) -> dict[str, str]:
+    """SHA-256 of the files that :func:`write_dataset` would write. None of it touches a disk that others may read."""
+    carried, rows = _columns_and_rows(dataset)
+    columns = (*COLUMNS, *BEAT_COLUMNS, *carried)
+    header = io.BytesIO()
+    _write_beats_header(header, len(dataset.ecgs))
+    beats, ecgs = hashlib.sha256(header.getvalue()), hashlib.sha256(csv_line(columns).encode())
+    for beat, row in rows:
+        beats.update(_beat_bytes(beat))
+        ecgs.update(csv_line(_row_cells(row, columns)).encode())
+    rejected = hashlib.sha256(csv_line(REJECTED_COLUMNS).encode())
+    return {name: sum_.hexdigest() for name, sum_ in zip(FILES, (beats, ecgs, rejected), strict=True)}
+
+
+def _columns_and_rows(dataset: Dataset) -> tuple[tuple[str, ...], Iterator[tuple[np.ndarray, dict[str, Any]]]]:
+    """The carried columns, and what :meth:`DatasetWriter.append` wants of each ECG."""
     if not len(dataset.ecgs):
         raise InputError("the dataset has no ECG, so there is nothing to write", "empty")
-    carried = tuple(str(name) for name in dataset.ecgs.columns if name not in (*COLUMNS, *BEAT_COLUMNS))
-    with DatasetWriter(folder, carried) as writer:
+
+    def rows() -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
         for beat, row in zip(dataset.beats, dataset.ecgs.to_dict("records"), strict=True):
             known = {str(name): value for name, value in row.items() if not pd.isna(value)}
             known |= {"omi": int(known["omi"]) if "omi" in known else None}
-            writer.append(beat, known | {"simulated": known["simulated"] == "true"})
-        inputs = {name: dataset.info[name] for name in ("label_column", "seed", "inputs") if name in dataset.info}
-        writer.finish(**{"label_column": "omi", "seed": None, "inputs": {}} | inputs)
+            yield beat, known | {"simulated": known["simulated"] == "true"}
+
+    return tuple(str(name) for name in dataset.ecgs.columns if name not in (*COLUMNS, *BEAT_COLUMNS)), rows()

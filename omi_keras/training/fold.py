@@ -12,8 +12,8 @@ import pandas as pd
 
 from omi_keras.data.artifacts import read_json, remove, write_json
 from omi_keras.data.dataset import Dataset
-from omi_keras.data.exclusive import move_to_new_name
 from omi_keras.data.folds import rotation
+from omi_keras.data.in_place import Journal, put_or_keep
 from omi_keras.evaluation.metrics import best_f1_threshold, operating_point_metrics, ranking_metrics
 from omi_keras.models.archive import errors_name
 from omi_keras.models.catalogue import RANDOM_FOREST
@@ -81,8 +81,8 @@ def train_fold(cohort: Cohort, job: Job, protocol: Protocol, callbacks: dict[str
     Raises
     ------
     InputError
-        When another process is training the same fold, or has replaced the run, or when Keras callbacks are to watch
-        a random forest.
+        When another process is training the same fold, or has replaced the run, when Keras callbacks are to watch a
+        random forest, or something else took the fold's name meanwhile: then the sentence says where the fold is.
     """
     if protocol.model == RANDOM_FOREST and callbacks.get("callbacks"):
         raise InputError(
@@ -108,7 +108,7 @@ def train_fold(cohort: Cohort, job: Job, protocol: Protocol, callbacks: dict[str
         try:
             with errors_name(partial):
                 _train(cohort, partial, protocol, job, parts, callbacks)
-                move_to_new_name(partial, folder)
+                put_or_keep(partial, folder, None, Journal(folder, None))
         finally:
             clear_partial(job.run, job.fold)
 

@@ -22,6 +22,7 @@ from typing import Any, NoReturn, Protocol
 import pandas as pd
 
 from omi_keras.chatter import quiet_python
+from omi_keras.data.exclusive import STOPS
 from omi_keras.data.workers import dask_client
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.devices import Share, divide_machine
@@ -91,7 +92,8 @@ def _on_this_machine(train: Train, jobs: list[Job], processes: int) -> Generator
     context = multiprocessing.get_context("spawn")
     left, deaths = deque(jobs), Counter[Job]()
     free = divide_machine(min(processes, len(jobs)))
-    busy: dict[Any, tuple[Any, Connection, Job, Share]] = {}
+    # By what a process tells through, not by its end: one that has much to tell cannot end before it is heard.
+    busy: dict[Any, tuple[Any, Job, Share]] = {}
     try:
         while left or busy:
             while left and free:
@@ -103,12 +105,13 @@ def _on_this_machine(train: Train, jobs: list[Job], processes: int) -> Generator
                 finally:
                     # Ctrl-C may come between the two.
                     if process.pid is not None:
-                        busy[process.sentinel] = process, receiver, job, share
+                        busy[receiver] = process, job, share
                 sender.close()
-            for sentinel in wait(list(busy), LOOK_SECONDS):
-                process, receiver, job, share = busy.pop(sentinel)
+            for told in wait(list(busy), LOOK_SECONDS):
+                process, job, share = busy[told]
+                died, error = _outcome(process, told)
+                del busy[told]
                 free.append(share)
-                died, error = _outcome(process, receiver)
                 deaths[job] += died
                 if died and deaths[job] <= RETRIES:
                     left.appendleft(job)
@@ -138,8 +141,11 @@ def _end(processes: list[Any]) -> None:
 
 def _work(train: Train, job: Job, share: Share, sender: Connection) -> None:
     """Do one job in a process of its own, which ends when its parent ends."""
-    # Ctrl-C reaches every process of a terminal: the parent ends the others, by a signal that lets them clear up.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C, or a terminal's closing, reaches all its processes: the parent ends the others, by a signal that lets them
+    # clear up.
+    for number in STOPS:
+        if number != signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)
     quiet_python()
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -163,14 +169,15 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _outcome(process: Any, receiver: Connection) -> tuple[bool, Exception | None]:
+def _outcome(process: Any, receiver: Any) -> tuple[bool, Exception | None]:
     """Whether the process died, and otherwise the error of its job."""
     with receiver:
-        process.join()
         try:
             return False, receiver.recv()
-        except EOFError:
+        except (EOFError, OSError):  # OSError: died in the middle of it
             return True, None
+        finally:
+            process.join()
 
 
 def _on_dask(train: Train, jobs: list[Job], scheduler: str) -> Generator[Ended | None]:

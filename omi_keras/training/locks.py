@@ -33,7 +33,7 @@ WAIT_SECONDS = 0.02
 @contextmanager
 def beginning(run: Path) -> Iterator[None]:
     """Let one process at a time begin something with the run, which need not exist yet; others wait for their turn."""
-    place = run.resolve()
+    place = Path(os.path.realpath(run))
     made = [parent for parent in place.parents if not parent.exists()]
     place.parent.mkdir(parents=True, exist_ok=True)
     busy = f"{run} is being started by another process; try again"

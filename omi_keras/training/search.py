@@ -12,6 +12,7 @@ import pandas as pd
 
 from omi_keras.data.artifacts import new_folder, read_json, refuse_existing, versions, write_json
 from omi_keras.data.dataset import Dataset
+from omi_keras.data.foreign import refuse_inside
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.cross_validation import Where, read_metrics, train_folds
 from omi_keras.training.jobs import Job
@@ -103,6 +104,7 @@ def _start(out: Path, dataset: Dataset, settings: dict[str, Any], resume: bool, 
         refuse_other_settings(out, known, wanted)
         return
     refuse_existing(out, "search.json", force)
+    refuse_inside(out, dataset.path)
     if out.exists():
         refuse_busy(out)
     with new_folder(out, "search.json", force=force) as folder:

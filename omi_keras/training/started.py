@@ -13,6 +13,7 @@ import pandas as pd
 from omi_keras.data.artifacts import new_folder, read_json, refuse_existing, versions, write_json
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import assign_folds, check_both_classes, most_folds
+from omi_keras.data.foreign import refuse_inside
 from omi_keras.data.writer import write_dataset
 from omi_keras.models.catalogue import build
 from omi_keras.models.weights.imagenet import read_imagenet_weights, start_from_imagenet
@@ -101,6 +102,8 @@ def _start(
             write_table(run / "folds.csv", folds)
         return
     refuse_existing(run, "config.json", force)
+    refuse_inside(run, dataset.path)
+    refuse_inside(run, dataset.path)
     if run.exists():
         refuse_busy(run)
     with new_folder(run, "config.json", force=force) as folder:

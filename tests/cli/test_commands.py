@@ -11,6 +11,7 @@ from helpers import run_cli
 
 from omi_keras.cli import main
 from omi_keras.data.dataset import load_dataset
+from omi_keras.data.foreign import foreign_files
 from omi_keras.simulate.cohort import simulate_cohort
 from omi_keras.simulate.records import write_records
 
@@ -213,6 +214,44 @@ def test_force_replaces_what_it_made(tmp_path):
             call = ["simulate", tmp_path / kind, "--ecgs", 4, "--patients", 4, "--as", kind, "--seed", seed]
             assert run_cli(*call, "--force").exit_code == 0
     assert "--force will not replace it" in refused(run_cli(*call[:1], tmp_path / "dataset", *call[2:], "--force"))
+
+
+def test_nothing_that_a_command_makes_passes_for_somebodys(
+    easy_dataset, trained_run, model_folder, small_bundle, tmp_path
+):
+    """Or --force would refuse its own output."""
+    assert run_cli("simulate", tmp_path / "sim", "--ecgs", 4, "--patients", 4, "--true-beats").exit_code == 0
+    records = ("simulate", tmp_path / "records", "--ecgs", 4, "--patients", 4, "--as", "records", "--true-beats")
+    assert run_cli(*records).exit_code == 0
+    assert run_cli("evaluate", trained_run, tmp_path / "report").exit_code == 0
+    assert run_cli("saliency", model_folder, easy_dataset, tmp_path / "saliency").exit_code == 0
+    made = {
+        "dataset.json": (easy_dataset, tmp_path / "sim"),
+        "simulation.json": (tmp_path / "records",),
+        "config.json": (trained_run,),
+        "report.json": (tmp_path / "report",),
+        "model.json": (model_folder,),
+        "manifest.json": (small_bundle,),
+        "saliency.json": (tmp_path / "saliency",),
+    }
+    for marker, folders in made.items():
+        for folder in folders:
+            assert (folder / marker).is_file()
+            assert foreign_files(folder, marker) == []
+            assert foreign_files(folder.parent, marker) != []
+
+
+@pytest.mark.parametrize("option", ["", "--force", "--resume"])
+def test_an_output_that_is_a_link_to_itself(easy_dataset, tmp_path, option):
+    """Python's own Path.resolve makes a RuntimeError of it."""
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    options = [option] if option else []
+    call = ["train", easy_dataset, loop, "--model", "random-forest", "--n-folds", 5, *options]
+    assert "loop" in refused(run_cli(*call))
+    if option != "--resume":
+        assert "loop" in refused(run_cli("simulate", loop, "--ecgs", 4, "--patients", 4, *options))
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
 
 
 def test_the_current_folder_is_never_replaced(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from helpers import run_cli
 
 from omi_keras.cli.terminal import CtrlC, Stopped
+from omi_keras.data.exclusive import STOPS
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.paths import check_path
 
@@ -68,7 +69,7 @@ def test_a_full_pipe_that_does_not_block_is_waited_for():
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", STOPS)
 @pytest.mark.parametrize("command", ["simulate", "prepare"])
 def test_signals_leave_nothing(tmp_path, number, command):
     if command == "simulate":

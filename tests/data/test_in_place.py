@@ -94,7 +94,7 @@ def test_force_puts_back_what_it_took_for_ours(tmp_path, system, monkeypatch):
     def look(path, marker):
         found = replaceable(path, marker)
         looks.append(path)
-        if len(looks) == 3:  # before, under the lock, and before the exchange
+        if len(looks) == 1:  # before the exchange
             out.rename(tmp_path / "away")
             theirs(out)
         return found
@@ -179,6 +179,36 @@ def test_what_a_killed_process_left_goes_when_the_output_is_made_again(tmp_path,
     make(out, force=True)
     assert whole(out) and tree(foreign) == {"thesis.txt": "theirs"}
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([foreign.name, ".out.notes.partial", "out"])
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+@pytest.mark.parametrize("what", ["thesis.txt", "figures/notes.docx", "mine/data.csv", "link"])
+def test_force_takes_nothing_of_somebody_with_ours(tmp_path, system, what, when):
+    out, thing = tmp_path / "out", tmp_path / "out" / what
+    make(out, "old")
+
+    def put():
+        thing.parent.mkdir(exist_ok=True)
+        if what == "link":
+            thing.symlink_to(tmp_path)
+        else:
+            thing.write_text("theirs", encoding="utf-8")
+
+    if when == "before":
+        put()
+        sentence = f"holds {what}, which is no part of it"
+    else:
+        sentence = r"made by something else meanwhile.*finished work is in .*out\.finished"
+    with pytest.raises(InputError, match=sentence):
+        make(out, force=True, meanwhile=put)
+    assert os.path.lexists(thing) and (out / "table.csv").read_text(encoding="utf-8") == "old"
+
+
+def test_what_a_system_leaves_in_every_folder_is_nobodys(tmp_path):
+    make(tmp_path / "out", "old")
+    (tmp_path / "out" / ".DS_Store").touch()
+    make(tmp_path / "out", force=True)
+    assert whole(tmp_path / "out")
 
 
 def test_killed_while_two_steps_replace_the_output_is_what_it_was(tmp_path):

@@ -1,11 +1,13 @@
 """Folds elsewhere: processes of this machine and Dask workers, also when they die."""
 
 import os
+import time
+from contextlib import closing
 
 import fold_work
 import pytest
 
-from omi_keras.training.jobs import RETRIES, Job, run_jobs
+from omi_keras.training.jobs import RETRIES, Job, _on_this_machine, run_jobs
 
 
 def ended(tmp_path, *jobs, processes=2, epoch_done=lambda job, row: None):
@@ -34,6 +36,15 @@ def test_a_fold_whose_process_died_is_taken_up_again_and_the_others_never_notice
 def test_a_mistake_of_ours_is_raised(tmp_path):
     with pytest.raises(ZeroDivisionError, match="ours"):
         ended(tmp_path, ("broken", 0))
+
+
+def test_an_error_larger_than_a_pipe_is_heard(tmp_path):
+    """A process that waits for its reader does not end, and its end must not be waited for."""
+    deadline = time.monotonic() + 60
+    with closing(_on_this_machine(fold_work.do, [Job(tmp_path, tmp_path / "talks", 0)], 1)) as work:
+        ended = next(found for found in work if found or time.monotonic() > deadline)
+    assert ended, "it hangs"
+    assert len(str(ended[1])) == 500_000
 
 
 def test_epochs_are_told_while_they_end(tmp_path):

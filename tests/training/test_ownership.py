@@ -17,6 +17,7 @@ from omi_keras.data.dataset import load_dataset
 from omi_keras.data.exclusive import only_one
 from omi_keras.recordings.errors import InputError
 from omi_keras.training import cross_validation
+from omi_keras.training import fold as fold_module
 from omi_keras.training import forest as candidates
 from omi_keras.training.locks import at_work, beginning, clear_leftovers, fold_at_work, fold_lock
 from omi_keras.training.protocol import Protocol
@@ -120,6 +121,36 @@ def test_a_fold_that_is_finished_while_this_process_loads(run, dataset, monkeypa
     assert done.exit_code == 0, done.output
     assert (run / "fold-01" / "metrics.json").read_bytes() == metrics
     assert names(run) == ["config.json", "fold-00", "fold-01", "folds.csv", "report.html"]
+
+
+def test_a_finished_fold_whose_name_was_taken_is_kept(run, dataset, monkeypatch):
+    """Somebody copies the fold from another machine while it is trained here."""
+    write = fold_module.write_json
+
+    def copied(path, content):
+        write(path, content)
+        if path.name == "metrics.json":
+            (run / "fold-02").mkdir()
+
+    monkeypatch.setattr(fold_module, "write_json", copied)
+    done = run_cli("train", dataset, run, *FOREST, "--folds", 2, "--resume")
+    assert done.exit_code == 2
+    assert "the finished work is in" in done.stderr
+    assert names(run / "fold-02.finished") == names(run / "fold-01")
+    assert names(run / "fold-02") == []
+
+
+@pytest.mark.parametrize("command", ["train", "search-lr"])
+def test_force_does_not_delete_the_dataset_that_it_learns_from(dataset, tmp_path, command):
+    """A dataset that was in memory lies in its run."""
+    marker, kind = ("config.json", "run") if command == "train" else ("search.json", "learning-rate search")
+    inside = tmp_path / "run" / ("dataset" if command == "train" else "rate-0.001/dataset")
+    shutil.copytree(dataset, inside)
+    (tmp_path / "run" / marker).write_text(json.dumps({"kind": kind}), encoding="utf-8")
+    done = run_cli(command, inside, tmp_path / "run", "--model", "mayo-alvd", "--n-folds", 5, "--force")
+    assert done.exit_code == 2
+    assert "would be deleted with it" in done.stderr
+    assert load_dataset(inside).simulated
 
 
 def test_a_run_that_is_replaced_while_a_worker_loads_is_not_mixed(run, dataset, monkeypatch):
