@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     pass
 
 # What train's options call the settings that a forest does not have.
-NETWORK_OPTIONS = ("epochs", "batch_size", "learning_rate", "balance", "mixed_precision", "tensorboard", "threads")
+NETWORK_OPTIONS = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "balance",
+    "mixed_precision",
+    "tensorboard",
+    "threads",
+    "devices",
+)
 
 
 @click.command()

@@ -34,6 +34,11 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Folds at the same time, each with a GPU or its part of the cores  [default: one for each GPU, or 1]",
         ),
         click.option(
+            "--devices", type=click.IntRange(1),
+            help="GPUs that share each batch of a fold, with KERAS_BACKEND=jax; --jobs times as many must be there.  "
+            "[default: 1]",
+        ),
+        click.option(
             "--threads", type=click.IntRange(1),
             help="Threads of each fold on a CPU: the same number gives the same bits.  [default: the cores of this "
             "machine divided by --jobs]",
@@ -88,8 +93,11 @@ def prepared(
     from omi_keras.training.protocol import Protocol
     from omi_keras.training.runtime import available_cores, use_threads
 
-    jobs = options["jobs"] or max(1, len(visible_gpus()) if model != RANDOM_FOREST else 1)
+    started = _started(run) if options["resume"] else {}
+    devices = options["devices"] or started.get("devices") or 1
+    jobs = options["jobs"] or max(1, len(visible_gpus()) // devices if model != RANDOM_FOREST else 1)
     if model == RANDOM_FOREST:
+        devices = 1
         protocol = Protocol(model, 0, 0, 0.0, "class", options["seed"], backend=None)
     else:
         backend = load_backend()
@@ -98,14 +106,16 @@ def prepared(
             from omi_keras.models.weights.imagenet import weights_file
 
             checksum = sha256(weights_file(weights))
-        started = _started(run) if options["resume"] else {}
         threads = options["threads"] or started.get("threads") or max(1, available_cores() // jobs)
         use_threads(threads)  # before JAX is asked whether it has a GPU, which starts it
+        from omi_keras.training.data_parallel import check_devices
+
+        check_devices(devices, jobs if options["scheduler"] == "local" else 0)
         protocol = Protocol(
             model, options["epochs"], options["batch_size"], rate, options["balance"], options["seed"],
-            _precision(options["mixed_precision"], started), checksum, threads, backend,
+            _precision(options["mixed_precision"], started), checksum, threads, backend, devices,
         )  # fmt: skip
-    where = Where(jobs, options["scheduler"])
+    where = Where(jobs, options["scheduler"], devices)
     return data, protocol, {"folds": folds, "n_folds": possible, "imagenet_weights": weights}, where
 
 

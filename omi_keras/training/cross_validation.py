@@ -53,10 +53,13 @@ class Where:
         Processes on this machine; 1 trains in this process.
     scheduler
         ``"local"``, or ``"dask://HOST:PORT"``.
+    devices
+        GPUs of each process on this machine.
     """
 
     jobs: int = 1
     scheduler: str = "local"
+    devices: int = 1
 
     @property
     def here(self) -> bool:
@@ -129,7 +132,9 @@ def train_folds(jobs: list[Job], where: Where, *, epoch_done: JobEpochDone, **ca
             do_job(job, epoch_done=functools.partial(epoch_done, job), **callbacks)
             fold_done(job)
     elif jobs:
-        with closing(run_jobs(do_job, jobs, where.jobs, where.scheduler, epoch_done=epoch_done)) as elsewhere:
+        with closing(
+            run_jobs(do_job, jobs, where.jobs, where.scheduler, devices=where.devices, epoch_done=epoch_done)
+        ) as elsewhere:
             for job, error in elsewhere:
                 if error:
                     failed[job] = error
@@ -210,6 +215,9 @@ def _prepare_backend(run: Path, protocol: Protocol) -> None:
             "other_backend",
         )
     prepare_process(protocol.threads)
+    from omi_keras.training.data_parallel import check_devices
+
+    check_devices(protocol.devices)
 
 
 def _features(dataset: Dataset, run: Path) -> np.ndarray:

@@ -58,7 +58,7 @@ class Train(Protocol):
 
 
 def run_jobs(
-    train: Train, jobs: list[Job], processes: int, scheduler: str, *, epoch_done: JobEpochDone
+    train: Train, jobs: list[Job], processes: int, scheduler: str, *, devices: int = 1, epoch_done: JobEpochDone
 ) -> Generator[Ended]:
     """Do all jobs elsewhere; yield each with its error, or None, as it ends.
 
@@ -69,11 +69,16 @@ def run_jobs(
     processes
         Processes on this machine that share its GPUs, or its cores.
     scheduler
-        ``"local"``, or ``"dask://HOST:PORT"``, whose workers see the same files; ``processes`` then means nothing.
+        ``"local"``, or ``"dask://HOST:PORT"``, whose workers see the same files; ``processes`` and ``devices``
+        then mean nothing.
+    devices
+        GPUs of each process.
     epoch_done
         Called with job and row of ``history.csv`` for every epoch that a job has finished meanwhile.
     """
-    elsewhere = _on_this_machine(train, jobs, processes) if scheduler == "local" else _on_dask(train, jobs, scheduler)
+    elsewhere = (
+        _on_this_machine(train, jobs, processes, devices) if scheduler == "local" else _on_dask(train, jobs, scheduler)
+    )
     seen = {job: _read_history(job) for job in jobs}
     # Closed at once when this is: what is at work elsewhere ends before anybody clears up after it.
     with closing(elsewhere):
@@ -86,11 +91,11 @@ def run_jobs(
                 yield finished
 
 
-def _on_this_machine(train: Train, jobs: list[Job], processes: int) -> Generator[Ended | None]:
+def _on_this_machine(train: Train, jobs: list[Job], processes: int, devices: int) -> Generator[Ended | None]:
     # A fresh interpreter for each fold: TensorFlow does not survive a fork, and all memory is given back.
     context = multiprocessing.get_context("spawn")
     left, deaths = deque(jobs), Counter[Job]()
-    free = divide_machine(min(processes, len(jobs)))
+    free = divide_machine(min(processes, len(jobs)), devices)
     busy: dict[Any, tuple[Any, Connection, Job, Share]] = {}
     try:
         while left or busy:

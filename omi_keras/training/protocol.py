@@ -28,3 +28,5 @@ class Protocol:
     threads: int = 0
     # Keras' backend: another one rounds otherwise, and draws other initial weights. None: no network.
     backend: str | None = "tensorflow"
+    # Devices that share each batch, whose sums are then divided among them.
+    devices: int = 1

@@ -96,7 +96,7 @@ def _start(out: Path, dataset: Dataset, settings: dict[str, Any], resume: bool, 
     if resume and out.exists():
         started = read_json(out / "search.json", "a learning-rate search", FORMAT_VERSION, {"dataset_sha256": dict})
         # One of omi-keras 0.1.0 does not say into how many folds; its runs do.
-        known = {"backend": "tensorflow", "n_folds": settings["n_folds"]} | started
+        known = {"backend": "tensorflow", "devices": 1, "n_folds": settings["n_folds"]} | started
         wanted = settings | {"dataset_sha256": dataset.fingerprint()}
         refuse_other_settings(out, known, wanted)
         return
