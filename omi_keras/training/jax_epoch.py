@@ -17,7 +17,8 @@ from omi_keras.models.fast.filled_batches import ignoring_filling, rows_that_cou
 from omi_keras.training.callbacks import Epoch, StepDone
 from omi_keras.training.data_parallel import Placement, placement
 
-# JAX compiles every batch size anew: batches are filled up to a multiple of this, and what fills them counts nowhere.
+# JAX compiles every batch size anew: batches are filled up to a multiple of this, and of the number of devices; what
+# fills them counts nowhere.
 GRAIN = 16
 # Model inputs of as many ECGs as this stay on the device (4 GB); of more, each batch is read from the disk.
 ON_DEVICE = 200_000
