@@ -1,4 +1,4 @@
-"""Keras model → TFLite file, in float or with 8-bit integers. The only file of this package that needs TensorFlow."""
+"""Keras model → TFLite file, in float or with 8-bit integers. What needs TensorFlow: see :mod:`edge.conversion`."""
 
 from __future__ import annotations
 

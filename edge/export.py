@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from edge.bundle import write_bundle
-from edge.convert import Converted, Quantization, convert
+from edge.conversion import conversion
+from edge.convert import Converted, Quantization
 from edge.graph import SAMPLES
 from edge.limits import LIMITS
 from edge.parity import SIGNATURE, Network, compare, exceeded, fitted
@@ -121,20 +122,21 @@ def export_bundle(
     rng = np.random.default_rng(seed)
     calibration = _balanced(rows["training"], omi, CALIBRATION_BEATS, rng)
     judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
-    expected = model.probability(dataset.beats[judged])
-    for candidate in convert(model.network, quantization, dataset.beats[calibration], samples):
-        exported = _run(candidate.content, dataset.beats[judged], tick)
-        result = compare(expected, exported, omi[judged], model.threshold)
-        failures = exceeded(result, limits)
-        if not failures:
-            break
-        refused(candidate, failures)
-    else:
-        worst = np.argsort(-np.abs(exported - expected), kind="stable")[:3]
-        names = ", ".join(
-            f"{dataset.ecgs['ecg_id'].iat[judged[i]]} ({expected[i]:.3f} → {exported[i]:.3f})" for i in worst
-        )
-        raise ParityError(f"{quantization} export failed the parity gate: {'; '.join(failures)}; worst: {names}")
+    with conversion(model.network, quantization, dataset.beats[calibration], samples) as candidates:
+        expected = model.probability(dataset.beats[judged])
+        for candidate in candidates:
+            exported = _run(candidate.content, dataset.beats[judged], tick)
+            result = compare(expected, exported, omi[judged], model.threshold)
+            failures = exceeded(result, limits)
+            if not failures:
+                break
+            refused(candidate, failures)
+        else:
+            worst = np.argsort(-np.abs(exported - expected), kind="stable")[:3]
+            names = ", ".join(
+                f"{dataset.ecgs['ecg_id'].iat[judged[i]]} ({expected[i]:.3f} → {exported[i]:.3f})" for i in worst
+            )
+            raise ParityError(f"{quantization} export failed the parity gate: {'; '.join(failures)}; worst: {names}")
 
     sample = _balanced(np.arange(len(judged)), omi[judged], PARITY_BEATS, rng)
     parity_set = {

@@ -37,6 +37,8 @@ EDGE = {
     "edge": DEVICE,
     # The files of edge that run where models are trained.
     "edge.export": DEVICE | {"omi_keras.data", "omi_keras.models", "omi_keras.model"},
+    "edge.conversion": DEVICE | {"omi_keras.chatter", "omi_keras.models"},
+    "edge.conversion_process": DEVICE | {"omi_keras.chatter", "omi_keras.models"},
     "edge.convert": DEVICE | {"omi_keras.chatter", "omi_keras.models"},
     "edge.graph": DEVICE | {"omi_keras.models"},
 }

@@ -39,6 +39,11 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Folds at the same time, each with a GPU or its part of the cores  [default: one for each GPU, or 1]",
         ),
         click.option(
+            "--devices", type=click.IntRange(1),
+            help="GPUs that share each batch of a fold, with KERAS_BACKEND=jax; --jobs times as many must be there.  "
+            "[default: 1]",
+        ),
+        click.option(
             "--threads", type=click.IntRange(1),
             help="Threads of each fold on a CPU: the same number gives the same bits.  [default: the cores of this "
             "machine divided by --jobs]",
@@ -109,19 +114,23 @@ def prepared(
     from omi_keras.training.devices import visible_gpus
     from omi_keras.training.settings import settle, started_with
 
-    if model != RANDOM_FOREST:
+    started = started_with(run) if options["resume"] else {}
+    devices = options["devices"] or started.get("devices") or 1
+    if model == RANDOM_FOREST:
+        devices = 1
+    else:
         load_backend()
-    jobs = options["jobs"] or max(1, len(visible_gpus()) if model != RANDOM_FOREST else 1)
+    jobs = options["jobs"] or max(1, len(visible_gpus()) // devices if model != RANDOM_FOREST else 1)
     protocol = settle(
-        model, started_with(run) if options["resume"] else {}, jobs=jobs, mixed_precision=options["mixed_precision"],
-        threads=options["threads"], imagenet_weights=weights, learning_rate=rate,
-        **{name: options[name] for name in SETTINGS},
+        model, started, jobs=jobs, mixed_precision=options["mixed_precision"], threads=options["threads"],
+        imagenet_weights=weights, learning_rate=rate, devices=devices,
+        processes=jobs if options["scheduler"] == "local" else 0, **{name: options[name] for name in SETTINGS},
     )  # fmt: skip
     if protocol.precision != "float32":
         from omi_keras.training.runtime import precision_sentence
 
         click.echo(precision_sentence(protocol.precision), err=True)
-    where = Where(jobs, options["scheduler"])
+    where = Where(jobs, options["scheduler"], devices)
     return data, protocol, {"folds": folds, "n_folds": possible, "imagenet_weights": weights}, where
 
 

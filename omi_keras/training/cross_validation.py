@@ -53,10 +53,13 @@ class Where:
         Processes on this machine; 1 trains in this process.
     scheduler
         ``"local"``, or ``"dask://HOST:PORT"``.
+    devices
+        GPUs of each process on this machine.
     """
 
     jobs: int = 1
     scheduler: str = "local"
+    devices: int = 1
 
     @property
     def here(self) -> bool:
@@ -79,6 +82,7 @@ def cross_validate(
     imagenet_weights: str | Path | None = None,
     mixed_precision: bool | None = None,
     threads: int | None = None,
+    devices: int | None = None,
     **protocol: Any,
 ) -> Run:
     """Train a model on some or all folds of a dataset by the paper's protocol (section II.B); return the run.
@@ -106,8 +110,9 @@ def cross_validate(
         Folds at a time on this machine, or the address of a Dask scheduler, ``"dask://HOST:PORT"``.
     imagenet_weights
         What a ResNet-18 starts from.
-    mixed_precision, threads
-        16 bits (None: on a GPU only) and threads of each fold (None: the cores divided by ``jobs``).
+    mixed_precision, threads, devices
+        16 bits (None: on a GPU only), threads of each fold (None: the cores divided by ``jobs``), and devices that
+        share each batch (JAX only).
     protocol
         Fields of :class:`omi_keras.training.Protocol`, such as ``epochs=20, learning_rate=1e-4, seed=1``; what is left
         out is the paper's.
@@ -128,7 +133,7 @@ def cross_validate(
     run, weights = Path(run), Path(imagenet_weights) if imagenet_weights else None
     settled = settle(
         model, started_with(run) if resume else {}, jobs=jobs, mixed_precision=mixed_precision, threads=threads,
-        imagenet_weights=weights, **protocol,
+        imagenet_weights=weights, devices=devices, processes=jobs if scheduler == "local" else 0, **protocol,
     )  # fmt: skip
     wanted = None if folds is None else sorted(set(folds))
     with started_run(
@@ -138,7 +143,7 @@ def cross_validate(
         place = place_of(dataset, run)
         work = [Job(place.absolute(), run.absolute(), fold, weights) for fold in started]
         heard = {"callbacks": tuple(callbacks)} if callbacks else {}
-        failed = train_folds(work, Where(jobs, scheduler), epoch_done=lambda job, row: None, **heard)
+        failed = train_folds(work, Where(jobs, scheduler, settled.devices), epoch_done=lambda job, row: None, **heard)
         if failed:
             why = "; ".join(f"fold {job.fold}: {error}" for job, error in failed.items())
             raise InputError(f"{run} lacks {len(failed)} folds: {why}; continue with resume=True", "incomplete")
@@ -164,7 +169,9 @@ def train_folds(jobs: list[Job], where: Where, *, epoch_done: JobEpochDone, **ca
             "callbacks",
         )
     elif jobs:
-        with closing(run_jobs(do_job, jobs, where.jobs, where.scheduler, epoch_done=epoch_done)) as elsewhere:
+        with closing(
+            run_jobs(do_job, jobs, where.jobs, where.scheduler, devices=where.devices, epoch_done=epoch_done)
+        ) as elsewhere:
             for job, error in elsewhere:
                 if error:
                     failed[job] = error
@@ -245,6 +252,9 @@ def _prepare_backend(run: Path, protocol: Protocol) -> None:
             "other_backend",
         )
     prepare_process(protocol.threads)
+    from omi_keras.training.data_parallel import check_devices
+
+    check_devices(protocol.devices)
 
 
 def _features(dataset: Dataset, run: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The parts of one machine that several training processes share: one GPU each, or some of the cores."""
+"""The parts of one machine that several training processes share: as many GPUs each, or some of the cores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Share:
     Attributes
     ----------
     gpu
-        The name of its GPU in ``CUDA_VISIBLE_DEVICES``, or None without GPUs.
+        The names of its GPUs as ``CUDA_VISIBLE_DEVICES`` lists them, or None without GPUs.
     cores
         Numbers of its processor cores; empty where the system cannot bind a process to cores.
     """
@@ -40,15 +40,17 @@ def visible_gpus() -> list[str]:
     return [str(number) for number in range(len(list(NVIDIA.iterdir())))] if NVIDIA.is_dir() else []
 
 
-def divide_machine(processes: int) -> list[Share]:
-    """A share for each process; with GPUs at most one process for each of them."""
+def divide_machine(processes: int, devices: int = 1) -> list[Share]:
+    """A share for each process; with GPUs, ``devices`` of them for each, and no more processes than that gives."""
     gpus = visible_gpus()
-    processes = min(processes, len(gpus)) if gpus else processes
+    # What is left over, fewer than one process is to have, is used by nobody.
+    groups = [",".join(gpus[first : first + devices]) for first in range(0, len(gpus) - devices + 1, devices)]
+    processes = min(processes, len(groups)) if groups else processes
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     count = len(cores)
     return [
         Share(
-            gpus[number] if gpus else None,
+            groups[number] if groups else None,
             # More processes than cores: they take turns on all of them.
             tuple(cores[number * count // processes : (number + 1) * count // processes]) if processes <= count else (),
         )

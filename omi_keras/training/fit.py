@@ -168,7 +168,7 @@ def _epoch(
     if keras.backend.backend() == "jax":
         from omi_keras.training.jax_epoch import jax_epoch
 
-        return jax_epoch(model, optimizer, beats, omi, training)
+        return jax_epoch(model, optimizer, beats, omi, training, protocol.devices)
     from omi_keras.data.pipeline import TrainingPipeline
     from omi_keras.training.tensorflow_epoch import sizes_to_compile, tensorflow_epoch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,15 +15,22 @@ from omi_keras.data.batches import read_batch
 from omi_keras.models.fast.fast_form import fast_form
 from omi_keras.models.fast.filled_batches import ignoring_filling, rows_that_count
 from omi_keras.training.callbacks import Epoch, StepDone
+from omi_keras.training.data_parallel import Placement, placement
 
-# JAX compiles every batch size anew: batches are filled up to a multiple of this, and what fills them counts nowhere.
+# JAX compiles every batch size anew: batches are filled up to a multiple of this, and of the number of devices; what
+# fills them counts nowhere.
 GRAIN = 16
 # Model inputs of as many ECGs as this stay on the device (4 GB); of more, each batch is read from the disk.
 ON_DEVICE = 200_000
 
 
 def jax_epoch(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, beats: np.ndarray, omi: np.ndarray, training: np.ndarray
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    beats: np.ndarray,
+    omi: np.ndarray,
+    training: np.ndarray,
+    devices: int = 1,
 ) -> Epoch:
     """A function that trains ``model`` on batches of rows and returns the mean loss over their ECGs.
 
@@ -36,10 +44,19 @@ def jax_epoch(
         (n_ecgs, 12, 600) mV, may be a memory map, and (n_ecgs,) labels 0/1.
     training
         Rows that batches are drawn from.
+    devices
+        Devices of this machine that share each batch.
+
+    Raises
+    ------
+    InputError
+        When there are fewer devices.
     """
+    where = placement(devices) if devices > 1 else None
     # A GPU's own library filters minimally itself.
     network = fast_form(model) if jax.default_backend() == "cpu" else model
-    step = _step(ignoring_filling(network), optimizer)
+    step = _step(ignoring_filling(network), optimizer, where)
+    grain = math.lcm(GRAIN, devices)
     place = np.full(len(beats), -1)
     place[training] = np.arange(len(training))
     # Read in the order of the disk, in parts: at most one part is twice in memory.
@@ -48,15 +65,18 @@ def jax_epoch(
         if len(training) <= ON_DEVICE
         else None
     )
-    pick = jax.jit(lambda inputs, rows: inputs[rows])
+    if where and stored is not None:
+        stored = where.copied(stored)
+    pick = jax.jit(lambda inputs, rows: inputs[rows], out_shardings=where.rows if where else None)
 
     def epoch(batches: list[np.ndarray], step_done: StepDone) -> float:
-        state = _state(model, optimizer)
+        state = _state(model, optimizer, where)
         losses = []
         for number, rows in enumerate(batches, start=1):
-            filled, counts = _filled(rows)
+            filled, counts = _filled(rows, grain)
             x = read_batch(beats, filled) if stored is None else pick(stored, place[filled])
-            state, loss = step(state, x, omi[filled], counts)
+            batch = x, omi[filled], counts
+            state, loss = step(state, *(map(where.divided, batch) if where else batch))
             losses.append(loss * len(rows))
             step_done(number, len(batches))
         # Only now does the host wait for the device.
@@ -67,14 +87,16 @@ def jax_epoch(
     return epoch
 
 
-def _filled(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _filled(rows: np.ndarray, grain: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows, the first of them repeated up to a multiple of the grain, and 1 where a row counts."""
-    size = -(-len(rows) // GRAIN) * GRAIN
+    size = -(-len(rows) // grain) * grain
     counts = (np.arange(size) < len(rows)).astype(np.float32)
     return np.concatenate([rows, np.repeat(rows[:1], size - len(rows))]), counts
 
 
-def _step(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Callable[..., Any]:
+def _step(
+    network: keras.Model, optimizer: keras.optimizers.Optimizer, where: Placement | None = None
+) -> Callable[..., Any]:
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
 
     def loss(trainable: Any, fixed: Any, slots: Any, x: Any, y: Any, counts: Any) -> Any:
@@ -90,13 +112,16 @@ def _step(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Callab
         trainable, slots = optimizer.stateless_apply(slots, gradient, trainable)
         return (trainable, fixed, slots), mean
 
-    return jax.jit(step, donate_argnums=0)
+    return jax.jit(step, donate_argnums=0, out_shardings=where.whole if where else None)
 
 
-def _state(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> tuple[list[Any], list[Any], list[Any]]:
+def _state(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, where: Placement | None
+) -> tuple[list[Any], list[Any], list[Any]]:
     # Copies, because a step gives the memory of its arguments to its results.
     kinds = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
-    return tuple([jnp.array(variable.value) for variable in kind] for kind in kinds)  # type: ignore[return-value]
+    copies = tuple([jnp.array(variable.value) for variable in kind] for kind in kinds)
+    return where.copied(copies) if where else copies  # type: ignore[return-value]
 
 
 def _restore(model: keras.Model, optimizer: keras.optimizers.Optimizer, state: tuple[list[Any], ...]) -> None:

@@ -59,7 +59,7 @@ class Train(Protocol):
 
 
 def run_jobs(
-    train: Train, jobs: list[Job], processes: int, scheduler: str, *, epoch_done: JobEpochDone
+    train: Train, jobs: list[Job], processes: int, scheduler: str, *, devices: int = 1, epoch_done: JobEpochDone
 ) -> Generator[Ended]:
     """Do all jobs elsewhere; yield each with its error, or None, as it ends.
 
@@ -70,11 +70,16 @@ def run_jobs(
     processes
         Processes on this machine that share its GPUs, or its cores.
     scheduler
-        ``"local"``, or ``"dask://HOST:PORT"``, whose workers see the same files; ``processes`` then means nothing.
+        ``"local"``, or ``"dask://HOST:PORT"``, whose workers see the same files; ``processes`` and ``devices``
+        then mean nothing.
+    devices
+        GPUs of each process.
     epoch_done
         Called with job and row of ``history.csv`` for every epoch that a job has finished meanwhile.
     """
-    elsewhere = _on_this_machine(train, jobs, processes) if scheduler == "local" else _on_dask(train, jobs, scheduler)
+    elsewhere = (
+        _on_this_machine(train, jobs, processes, devices) if scheduler == "local" else _on_dask(train, jobs, scheduler)
+    )
     seen = {job: _read_history(job) for job in jobs}
     # Closed at once when this is: what is at work elsewhere ends before anybody clears up after it.
     with closing(elsewhere):
@@ -87,11 +92,11 @@ def run_jobs(
                 yield finished
 
 
-def _on_this_machine(train: Train, jobs: list[Job], processes: int) -> Generator[Ended | None]:
+def _on_this_machine(train: Train, jobs: list[Job], processes: int, devices: int) -> Generator[Ended | None]:
     # A fresh interpreter for each fold: TensorFlow does not survive a fork, and all memory is given back.
     context = multiprocessing.get_context("spawn")
     left, deaths = deque(jobs), Counter[Job]()
-    free = divide_machine(min(processes, len(jobs)))
+    free = divide_machine(min(processes, len(jobs)), devices)
     # By what a process tells through, not by its end: one that has much to tell cannot end before it is heard.
     busy: dict[Any, tuple[Any, Job, Share]] = {}
     try:

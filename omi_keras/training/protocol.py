@@ -46,6 +46,8 @@ class Protocol:
     threads: int = 0
     # Keras' backend: another one rounds otherwise, and draws other initial weights. None: no network.
     backend: str | None = "tensorflow"
+    # Devices that share each batch, whose sums are then divided among them.
+    devices: int = 1
     # As in torch.optim.Adam: so many times each parameter is added to its gradient.
     weight_decay: float = 0.0
     # Whether the rate falls while the monitored number stands still.

@@ -13,7 +13,7 @@ from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import CONFIG_FIELDS, FORMAT_VERSION
 
 # Decided here, from the machine and from what was begun.
-_SETTLED = ("model", "precision", "imagenet_sha256", "threads", "backend")
+_SETTLED = ("model", "precision", "imagenet_sha256", "threads", "backend", "devices")
 
 
 def settle(
@@ -24,6 +24,8 @@ def settle(
     mixed_precision: bool | None = None,
     threads: int | None = None,
     imagenet_weights: Path | None = None,
+    devices: int | None = None,
+    processes: int | None = None,
     **wanted: Any,
 ) -> Protocol:
     """The protocol of a run.
@@ -40,6 +42,10 @@ def settle(
         Of each fold; None: the cores divided by ``jobs``.
     imagenet_weights
         What a ResNet-18 starts from.
+    devices
+        That share each batch of a fold; None: as it was begun, or one.
+    processes
+        Folds at a time on this machine's devices; None: as many as ``jobs``, 0: they train elsewhere.
     wanted
         Fields of :class:`~omi_keras.training.protocol.Protocol`; those left out are the paper's.
 
@@ -58,6 +64,7 @@ def settle(
     if model == RANDOM_FOREST:
         return Protocol(model, 0, 0, 0.0, "class", wanted.get("seed", 0), backend=None)
     from omi_keras.models.backend import load_backend
+    from omi_keras.training.data_parallel import check_devices
     from omi_keras.training.runtime import available_cores, use_threads
 
     backend = load_backend()
@@ -68,9 +75,11 @@ def settle(
         checksum = sha256(weights_file(imagenet_weights))
     threads = threads or started.get("threads") or max(1, available_cores() // jobs)
     use_threads(threads)  # before JAX is asked whether it has a GPU, which starts it
+    devices = devices or started.get("devices") or 1
+    check_devices(devices, jobs if processes is None else processes)
     return Protocol(
         model, precision=_precision(mixed_precision, started), imagenet_sha256=checksum, threads=threads,
-        backend=backend, **wanted,
+        backend=backend, devices=devices, **wanted,
     )  # fmt: skip
 
 
