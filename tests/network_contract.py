@@ -21,7 +21,7 @@ from edge.limits import LIMITS
 from omi_keras.data.batches import epoch_batches, read_batch
 from omi_keras.data.dataset import load_dataset
 from omi_keras.models.archive import save_network
-from omi_keras.models.catalogue import NETWORKS, build
+from omi_keras.models.catalogue import LEARNING_RATES, NETWORKS, build
 from omi_keras.models.inference import omi_probability
 from omi_keras.models.model_folder import write_model_info
 from omi_keras.models.weights.torch_weights import load_torch_parameters
@@ -115,11 +115,11 @@ class Trainer:
         return [float(self.step(x, y)) for _ in range(count)]
 
     def folder(self, dataset: Path, folder: Path, steps: int) -> list[float]:
-        """Train from fresh weights for some steps, make a model folder; return the losses."""
+        """Train from fresh weights for a few steps at a high rate, make a model folder; return the losses."""
         data, rng, losses = load_dataset(dataset), np.random.default_rng(0), []
         omi = data.ecgs["omi"].to_numpy(np.int32)
         name = self.model.name.replace("_", "-")
-        self.start(build(name, seed=1).get_weights(), 1e-3)
+        self.start(build(name, seed=1).get_weights(), 100 * LEARNING_RATES[name])
         while len(losses) < steps:
             for rows in epoch_batches(omi, 24, "class", rng):
                 losses.append(float(self.step(read_batch(data.beats, rows), omi[rows])))
