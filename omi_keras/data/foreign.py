@@ -33,6 +33,8 @@ _OURS = {
 def foreign_files(folder: Path, marker: str) -> list[str]:
     """Paths, from the folder, of the files and links in it that omi-keras did not make; sorted.
 
+    An empty file is passed over: nothing is lost with it.
+
     Parameters
     ----------
     folder
@@ -47,7 +49,7 @@ def foreign_files(folder: Path, marker: str) -> list[str]:
     for place, folders, files in os.walk(folder):
         links = [name for name in folders if Path(place, name).is_symlink()]
         found += [Path(place, name).relative_to(folder).as_posix() for name in [*links, *files]]
-    return sorted(name for name in found if not ours.fullmatch(name))
+    return sorted(name for name in found if not ours.fullmatch(name) and os.lstat(folder / name).st_size)
 
 
 def refuse_foreign_files(out: Path, marker: str) -> None:
