@@ -196,7 +196,7 @@ def test_force_takes_nothing_of_somebody_with_ours(tmp_path, system, what, when)
 
     if when == "before":
         put()
-        sentence = f"holds {what}, which is no part of it"
+        sentence = f"holds {what}, which is no part of a report"
     else:
         sentence = r"made by something else meanwhile.*finished work is in .*out\.finished"
     with pytest.raises(InputError, match=sentence):
