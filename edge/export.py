@@ -18,7 +18,7 @@ from edge.graph import SAMPLES
 from edge.limits import LIMITS
 from edge.parity import SIGNATURE, Network, compare, exceeded, fitted
 from edge.signature import sign
-from edge.verified import MANIFEST, NAMES
+from edge.verified import MANIFEST
 from omi_keras.beats.median_beats import R_SAMPLE
 from omi_keras.beats.model_inputs import CROP_START
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
@@ -115,7 +115,6 @@ def export_bundle(
         When a limit is exceeded; nothing is written, and the worst ECGs are named.
     """
     refuse_existing(out, MANIFEST, force)
-    _refuse_foreign(out)
     limits = LIMITS[quantization] if limits is None else limits
     rows = gate_rows(model, dataset, seed)
     omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)
@@ -172,17 +171,6 @@ def export_bundle(
         if private_key is not None:
             sign(folder, private_key)
     return manifest
-
-
-def _refuse_foreign(out: Path) -> None:
-    """Of a bundle that is to be replaced, only what is a bundle's: perhaps the private key lies in it."""
-    foreign = sorted(path.name for path in out.iterdir() if path.name not in NAMES) if out.is_dir() else []
-    if foreign:
-        raise InputError(
-            f"{out} holds {', '.join(foreign[:3])}, which is no part of a bundle and would be lost; move it elsewhere, "
-            "or choose another name",
-            "exists",
-        )
 
 
 def _input_contract(samples: int) -> dict[str, Any]:

@@ -132,6 +132,25 @@ def test_a_part_and_what_is_saved(cohort, tmp_path):
         dataset.part(site="elsewhere")
 
 
+def test_labels_that_were_changed_in_memory_are_not_left_out(cohort, tmp_path, monkeypatch):
+    """A run reads the files of a dataset on disk."""
+    beats, labels, patients, sites, _ = cohort
+    monkeypatch.chdir(tmp_path)
+    omi.Dataset.from_arrays(beats, labels, patients, site=sites, simulated=True).save("dataset")
+    changed = omi.load_dataset("dataset")
+    changed.ecgs.loc[:, "omi"] = 1 - changed.ecgs["omi"]
+    few = {"model": "mayo-alvd", "split": 3, "folds": [0], "epochs": 1}
+    with pytest.raises(omi.InputError, match=r"changed in memory.*dataset\.part\(\)"):
+        omi.cross_validate(changed, "run", **few)
+    part = changed.part()
+    assert part.ecgs.equals(changed.ecgs) and not part.beats.flags.writeable
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    with pytest.raises(omi.InputError, match="not a dataset"):
+        omi.cross_validate(omi.Dataset(changed.path, changed.beats, changed.ecgs, changed.info), "run", **few)
+    assert not list(tmp_path.rglob("run"))
+
+
 def test_a_fingerprint_writes_no_patient_to_the_folder_of_temporary_files(tmp_path, monkeypatch):
     """There they would stay after SIGKILL, and there may be no room."""
     columns = {"site": ["A", "", 'C, "D"'], "age": [50, None, 71.25], "ward": ["x", None, "ä\r\nz"]}

@@ -67,7 +67,9 @@ def part_of(dataset: Dataset, rows: Sequence[int] | np.ndarray | None, values: M
     if not len(wanted):
         raise InputError(f"no ECG of the dataset is in this part {dict(values) or ''}".rstrip(), "empty")
     ecgs = dataset.ecgs.iloc[wanted].reset_index(drop=True)
-    return Dataset(None, dataset.beats[wanted], ecgs, {"simulated": bool((ecgs["simulated"] == "true").any())})
+    beats = dataset.beats[wanted]
+    beats.flags.writeable = False
+    return Dataset(None, beats, ecgs, {"simulated": bool((ecgs["simulated"] == "true").any())})
 
 
 def _checked_beats(beats: Any) -> np.ndarray:

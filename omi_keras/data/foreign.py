@@ -29,9 +29,22 @@ _OURS = {
     "search.json": rf"search\.json|rates\.csv|report\.html|\.train-[^/]*\.lock|rate-[^/]+/({_RUN})",
 }
 
+_KINDS = {
+    "dataset.json": "a dataset",
+    "config.json": "a run",
+    "report.json": "a report",
+    "model.json": "a model folder",
+    "manifest.json": "a bundle",
+    "simulation.json": "simulated records",
+    "saliency.json": "saliency maps",
+    "search.json": "a search",
+}
+
 
 def foreign_files(folder: Path, marker: str) -> list[str]:
     """Paths, from the folder, of the files and links in it that omi-keras did not make; sorted.
+
+    An empty file is passed over: nothing is lost with it.
 
     Parameters
     ----------
@@ -47,7 +60,7 @@ def foreign_files(folder: Path, marker: str) -> list[str]:
     for place, folders, files in os.walk(folder):
         links = [name for name in folders if Path(place, name).is_symlink()]
         found += [Path(place, name).relative_to(folder).as_posix() for name in [*links, *files]]
-    return sorted(name for name in found if not ours.fullmatch(name))
+    return sorted(name for name in found if not ours.fullmatch(name) and os.lstat(folder / name).st_size)
 
 
 def refuse_foreign_files(out: Path, marker: str) -> None:
@@ -55,8 +68,8 @@ def refuse_foreign_files(out: Path, marker: str) -> None:
     if found := foreign_files(out, marker):
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise InputError(
-            f"{out} holds {', '.join(found[:3])}{more}, which is no part of it and --force would delete; move it "
-            "elsewhere, or choose another name",
+            f"{out} holds {', '.join(found[:3])}{more}, which is no part of {_KINDS[marker]} and would be lost; move "
+            "it elsewhere, or choose another name",
             "exists",
         )
 

@@ -120,8 +120,8 @@ def cross_validate(
     Raises
     ------
     InputError
-        When a setting is unknown, the run exists or was started otherwise, a fold has one class only, training
-        diverges, or a fold could not be trained.
+        When a setting is unknown, a dataset on disk was changed in memory, the run exists or was started otherwise, a
+        fold has one class only, training diverges, or a fold could not be trained.
 
     Examples
     --------
@@ -130,7 +130,8 @@ def cross_validate(
     >>> [result.fold for result in run.results]
     [0]
     """
-    run, weights = Path(run), Path(imagenet_weights) if imagenet_weights else None
+    run, weights = Path(run), Path(imagenet_weights).absolute() if imagenet_weights else None
+    _refuse_changed(dataset)
     settled = settle(
         model, started_with(run) if resume else {}, jobs=jobs, mixed_precision=mixed_precision, threads=threads,
         imagenet_weights=weights, devices=devices, processes=jobs if scheduler == "local" else 0, **protocol,
@@ -148,6 +149,16 @@ def cross_validate(
             why = "; ".join(f"fold {job.fold}: {error}" for job, error in failed.items())
             raise InputError(f"{run} lacks {len(failed)} folds: {why}; continue with resume=True", "incomplete")
     return load_run(run)
+
+
+def _refuse_changed(dataset: Dataset) -> None:
+    """Who trains a fold reads the files; what was changed in memory since would divide the folds and train none."""
+    if dataset.path is not None and not load_dataset(dataset.path).ecgs.equals(dataset.ecgs):
+        raise InputError(
+            f"the ECGs of {dataset.path} were changed in memory, and a run reads its files; train on dataset.part(), "
+            "which is what is in memory, or save it",
+            "changed",
+        )
 
 
 def train_folds(jobs: list[Job], where: Where, *, epoch_done: JobEpochDone, **callbacks: Any) -> dict[Job, InputError]:

@@ -268,7 +268,7 @@ def test_every_cell_reads_back_as_it_was_given(tmp_path):
 
 @pytest.mark.parametrize("fault", ["quoting", "a lost row"])
 def test_what_does_not_read_back_is_never_called_done(records, tmp_path, monkeypatch, fault):
-    from omi_keras.data import dataset as module
+    from omi_keras.data import writer as module
 
     line = module.csv_line
     wrong = {

@@ -196,7 +196,7 @@ def test_force_takes_nothing_of_somebody_with_ours(tmp_path, system, what, when)
 
     if when == "before":
         put()
-        sentence = f"holds {what}, which is no part of it"
+        sentence = f"holds {what}, which is no part of a report"
     else:
         sentence = r"made by something else meanwhile.*finished work is in .*out\.finished"
     with pytest.raises(InputError, match=sentence):
@@ -206,7 +206,8 @@ def test_force_takes_nothing_of_somebody_with_ours(tmp_path, system, what, when)
 
 def test_what_a_system_leaves_in_every_folder_is_nobodys(tmp_path):
     make(tmp_path / "out", "old")
-    (tmp_path / "out" / ".DS_Store").touch()
+    (tmp_path / "out" / ".DS_Store").write_text("places of icons", encoding="utf-8")
+    (tmp_path / "out" / "empty").touch()
     make(tmp_path / "out", force=True)
     assert whole(tmp_path / "out")
 
