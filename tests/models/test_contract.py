@@ -233,7 +233,7 @@ def test_the_fast_form_is_the_same_function(filtering, model, x):
     assert_close(np.asarray(fast_form(model, filtering)(x)), np.asarray(model(x)))
 
 
-@networks(slow=("temporal-resnet18", "resnet18"))
+@networks(slow=DEEP)
 def test_compiled_in_full_batches_it_is_the_same_function(name):
     model = build(name)
     x = np.random.default_rng(0).standard_normal((BATCH_SIZE + 3, 12, 400, 1)).astype(np.float32)
