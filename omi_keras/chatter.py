@@ -31,6 +31,10 @@ _CHATTER = re.compile(
     rb"|.*(?:Unable to register cu\w+ factory|failed call to cuInit)"
 )
 _one_at_a_time = threading.RLock()
+# Windows has fewer signals, and no fork.
+_NOT_FOR_THE_FILTER = [
+    getattr(signal, name) for name in ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 _filter_wanted = _filtered = False
 
 
@@ -73,14 +77,18 @@ def filter_command() -> None:
     _filter_wanted = False
     real = os.dup(2)
     source, sink = os.pipe()
+    # Until the child ignores them: Ctrl-C reaches all of a terminal's processes.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_THE_FILTER)
     try:
         child = os.fork()
+        if child == 0:
+            _filter(source)
     except OSError:  # no room for one more process: chatter is no reason to stop
         for number in (real, source, sink):
             os.close(number)
         return
-    if child == 0:
-        _filter(source)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_FOR_THE_FILTER)
     _filtered = True
     os.dup2(sink, 2)
     os.close(source)
@@ -134,9 +142,10 @@ def _fatal_errors_to(real: BinaryIO) -> Iterator[None]:
 def _filter(source: int) -> None:
     """Copy lines from ``source`` to standard error until all writers have ended. Does not return."""
     try:
-        # Ctrl-C reaches all of a terminal's processes; this one ends after those that it hears.
-        for signum in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
+        # This one ends after those that it hears.
+        for signum in _NOT_FOR_THE_FILTER:
             signal.signal(signum, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_FOR_THE_FILTER)
         os.dup2(source, 0)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.closerange(3, 256)

@@ -146,7 +146,7 @@ def page(protocol: Protocol, report: dict[str, Any], network: str, saliency: dic
                     row["second"],
                     row["metric"].upper(),
                     f"{row['difference']:+.3f}",
-                    f"{row['p_holm']:.3f}",
+                    "< 0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}",
                 )
                 for row in significant
             ]

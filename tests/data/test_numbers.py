@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from helpers import run_cli
 
-from omi_keras import model as model_folder_module
+from omi_keras import model as model_module
 from omi_keras.data.artifacts import read_json, sha256
 from omi_keras.data.dataset import load_dataset
-from omi_keras.model import load_model, write_model_info
+from omi_keras.model import load_model
+from omi_keras.models.model_folder import write_model_info
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count, is_number, is_probability, parse_json
 from omi_keras.recordings.readers import read_record
@@ -86,7 +87,7 @@ thirds = pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.m
 
 def no_weights(monkeypatch):
     """Building a network takes a second, and has no number in it."""
-    monkeypatch.setattr(model_folder_module, "_load", lambda name, path: None)
+    monkeypatch.setattr(model_module, "load_any", lambda name, path: None)
 
 
 @pytest.fixture
@@ -315,8 +316,9 @@ def test_more_than_json_is_refused(text, tmp_path):
 @pytest.mark.parametrize("evil", [math.nan, math.inf])
 def test_weights_that_are_no_numbers(tmp_path, evil):
     """Otherwise every ECG would be "no OMI": NaN is below any threshold."""
-    from omi_keras.model import Model, load_weights
+    from omi_keras.model import Model
     from omi_keras.models.catalogue import build
+    from omi_keras.models.model_folder import load_weights
 
     model = build("mayo-alvd")
     weights = model.get_weights()
@@ -325,7 +327,7 @@ def test_weights_that_are_no_numbers(tmp_path, evil):
     model.save(tmp_path / "model.keras")
     with pytest.raises(InputError, match="weights that are no finite numbers"):
         load_weights("mayo-alvd", tmp_path / "model.keras")
-    folder = Model(tmp_path, model, {"model": "mayo-alvd", "threshold": 0.5}, None)
+    folder = Model({"model": "mayo-alvd", "threshold": 0.5}, network=model)
     with pytest.raises(InputError, match="gives no probability for 1 of 1 ECGs"):
         folder.probability(np.random.default_rng(0).normal(size=(1, 12, 600)).astype(np.float32))
 

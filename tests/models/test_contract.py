@@ -26,12 +26,12 @@ from network_contract import (
 )
 
 from edge.convert import Quantization
-from omi_keras.import_torch import import_torch
-from omi_keras.model import load_model, load_weights
+from omi_keras.model import load_model, model_from_torch
 from omi_keras.models.archive import save_network
 from omi_keras.models.catalogue import LEARNING_RATES, MODELS, NETWORKS, RANDOM_FOREST, Precision, build
 from omi_keras.models.fast.fast_form import F2, F4, fast_form
 from omi_keras.models.inference import BATCH_SIZE, input_logits
+from omi_keras.models.model_folder import load_weights
 from omi_keras.models.weights.torch_weights import load_torch_parameters, to_torch, torch_names
 from omi_keras.recordings.errors import InputError
 from omi_keras.saliency.contributions import lead_contribution
@@ -201,8 +201,7 @@ def test_a_state_dict_becomes_a_model_folder(name, state, tmp_path):
     from safetensors.numpy import save_file
 
     save_file(state, tmp_path / "weights.safetensors")
-    summary = import_torch(tmp_path / "weights.safetensors", tmp_path / "model", name)
-    assert summary["trainable_parameters"] == FACTS[name].trainable_parameters
+    model_from_torch(tmp_path / "weights.safetensors", name).save(tmp_path / "model")
     found = load_model(tmp_path / "model")
     assert found.info["model"] == name
     for key, variable in torch_names(found.network).items():

@@ -14,7 +14,7 @@ SIZE = {"ecgs": 200, "patients": 150, "prevalence": 0.2, "n_folds": 3}
 PROTOCOL = Protocol(
     model="resnet18", epochs=37, batch_size=93, learning_rate=2.5e-5, balance="class", seed=41,
     precision="mixed_bfloat16", imagenet_sha256="abc123", threads=7, backend="jax",
-    devices=5,
+    devices=5, weight_decay=0.01, schedule="constant", stop_after=9, monitor="loss",
 )  # fmt: skip
 
 

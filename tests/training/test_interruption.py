@@ -74,7 +74,7 @@ def test_two_folds_at_the_same_time_one_killed(whole, easy_dataset, tmp_path):
         wait_until_nobody_trains(run, fold)
     # As if the kill met it in the middle of writing.
     if partial_folder(run, 0).exists():
-        (partial_folder(run, 0) / ".checkpoint.npz.half").write_bytes(b"half")
+        (partial_folder(run, 0) / ".checkpoint.npz.0123456789abcdef.part").write_bytes(b"half")
     assert start(*command, "--resume").wait(300) == 0
     assert content(run, (0, 1)) == whole
     left = ["config.json", "fold-00", "fold-01", "folds.csv", "report.html"]

@@ -41,7 +41,7 @@ def test_a_mistake_of_ours_is_raised(tmp_path):
 def test_an_error_larger_than_a_pipe_is_heard(tmp_path):
     """A process that waits for its reader does not end, and its end must not be waited for."""
     deadline = time.monotonic() + 60
-    with closing(_on_this_machine(fold_work.do, [Job(tmp_path, tmp_path / "talks", 0)], 1)) as work:
+    with closing(_on_this_machine(fold_work.do, [Job(tmp_path, tmp_path / "talks", 0)], 1, 1)) as work:
         ended = next(found for found in work if found or time.monotonic() > deadline)
     assert ended, "it hangs"
     assert len(str(ended[1])) == 500_000
