@@ -9,6 +9,7 @@ from threading import Lock
 
 import numpy as np
 
+from edge.bands import band_of
 from edge.device_beat import check_beat
 from edge.parity import Network
 from edge.stream import RollingWindow, check_samples
@@ -35,6 +36,8 @@ class Detection:
         Flags that a person should see beside the result (``"flat:V3"``, ``"einthoven:310uV"`` ...), empty when good.
     timings_ms
         Milliseconds spent on ``signal`` (recording → median beat) and ``network``.
+    band
+        ``rule-in``, ``open`` or ``rule-out``; None of a model that has no bands.
 
     Examples
     --------
@@ -49,6 +52,7 @@ class Detection:
     threshold: float
     quality: tuple[str, ...]
     timings_ms: dict[str, float]
+    band: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class Detector:
         except BundleError as error:
             raise InputError(str(error), "bad_bundle") from None
         self.threshold = float(self.manifest["threshold"])
+        self.bands: dict[str, float | None] | None = self.manifest.get("bands")
         self._lock = Lock()
         self._every = every
         self._window = RollingWindow(every)
@@ -194,4 +199,5 @@ class Detector:
             raise InputError(str(error), "not_finite") from None
         done = time.perf_counter()
         timings = {"signal": 1e3 * (ready - start), "network": 1e3 * (done - ready)}
-        return Detection(probability, probability >= self.threshold, self.threshold, flags, timings)
+        band = band_of(probability, self.bands)
+        return Detection(probability, probability >= self.threshold, self.threshold, flags, timings, band)

@@ -19,6 +19,7 @@ from edge.limits import LIMITS
 from edge.parity import SIGNATURE, Network, compare, exceeded, fitted
 from edge.signature import sign
 from edge.verified import MANIFEST
+from omi_keras.beats.contracts import input_details
 from omi_keras.beats.median_beats import R_SAMPLE
 from omi_keras.beats.model_inputs import CROP_START
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
@@ -26,7 +27,6 @@ from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import FEWEST_FOLDS, assign_folds, most_folds
 from omi_keras.model import Model
 from omi_keras.models.catalogue import NETWORKS
-from omi_keras.models.model_folder import INPUT_CONTRACT
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count
 
@@ -180,10 +180,10 @@ def _input_contract(samples: int) -> dict[str, Any]:
         "shape": [1, 12, samples],
         "dtype": "float32",
         "unit": "mV",
-        "leads": INPUT_CONTRACT["leads"],
-        "sampling_rate": INPUT_CONTRACT["sampling_rate"],
+        "leads": input_details()["leads"],
+        "sampling_rate": 500,
         "r_sample": R_SAMPLE if whole else R_SAMPLE - CROP_START,
-        "inside_the_model": ("crop to samples 150 to 549, " if whole else "") + INPUT_CONTRACT["normalisation"],
+        "inside_the_model": ("crop to samples 150 to 549, " if whole else "") + input_details()["normalisation"],
     }
 
 

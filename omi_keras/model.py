@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omi_keras.beats.contracts import CONTRACT
 from omi_keras.beats.median_beats import median_beat
 from omi_keras.data.artifacts import new_folder, sha256, write_bytes
 from omi_keras.models.archive import save_network
@@ -70,8 +71,11 @@ class Model:
 
     @cached_property
     def network(self) -> Any:
-        """The :class:`keras.Model`, model inputs (n, 12, 400, 1) → logits (n, 2); or the random forest."""
-        return load_any(self.name, self.weights)
+        """The :class:`keras.Model`, model inputs (n, 12, 400, 1) → logits (n, 2); or the random forest.
+
+        Of contract ``maxabs-200`` the inputs are (n, 12, 200, 1).
+        """
+        return load_any(self.name, self.weights, self.contract)
 
     @property
     def name(self) -> str:
@@ -82,6 +86,19 @@ class Model:
     def threshold(self) -> float:
         """Operating point: OMI when P(OMI) ≥ threshold."""
         return float(self.info["threshold"])
+
+    @property
+    def contract(self) -> str:
+        """Its input contract, one of :data:`omi_keras.beats.CONTRACTS`; a random forest reads the beat itself."""
+        return str(self.info.get("input", CONTRACT))
+
+    @property
+    def bands(self) -> dict[str, float | None] | None:
+        """``{"rule_out": p, "rule_in": p}``: below the one OMI is ruled out, from the other on it is ruled in.
+
+        Either is None where no threshold reached its target; all of it where none was looked for.
+        """
+        return self.info.get("bands")
 
     @property
     def simulated(self) -> bool:
@@ -132,7 +149,7 @@ class Model:
             return self.network.probability(beat_features(beats))
         from omi_keras.models.inference import omi_probability, predict_logits
 
-        return omi_probability(predict_logits(self.network, beats))
+        return omi_probability(predict_logits(self.network, beats, contract=self.contract))
 
     def predict(self, ecg: str | Path | Record) -> Detection:
         """Judge an ECG file, or a recording that was read.
@@ -142,6 +159,7 @@ class Model:
         InputError
             When the file cannot be read, or gives no reliable median beat.
         """
+        from edge.bands import band_of
         from edge.detector import Detection
         from omi_keras.recordings.readers import read_record
 
@@ -150,7 +168,8 @@ class Model:
         ready = time.perf_counter()
         probability = float(self.probability(found.beat[None])[0])
         timings = {"signal": 1e3 * (ready - start), "network": 1e3 * (time.perf_counter() - ready)}
-        return Detection(probability, probability >= self.threshold, self.threshold, found.flags, timings)
+        band = band_of(probability, self.bands)
+        return Detection(probability, probability >= self.threshold, self.threshold, found.flags, timings, band)
 
     def saliency(self, beats: np.ndarray, method: Method = "gradient", *, seed: int = 0) -> np.ndarray:
         """What the network looks at in median beats (n, 12, 600): (n, 12, 400) float32 ≥ 0, samples 150 … 549.
@@ -222,7 +241,7 @@ def load_model(path: str | Path) -> Model:
     return model
 
 
-def model_from_torch(checkpoint: Path, name: str, *, threshold: float = 0.5) -> Model:
+def model_from_torch(checkpoint: Path, name: str, *, threshold: float = 0.5, contract: str = CONTRACT) -> Model:
     """A network that was trained in PyTorch.
 
     Parameters
@@ -233,6 +252,9 @@ def model_from_torch(checkpoint: Path, name: str, *, threshold: float = 0.5) -> 
         Which network the parameters belong to.
     threshold
         Operating point: OMI when P(OMI) ≥ threshold. A state dict does not hold one.
+    contract
+        Input contract that the network was trained with, one of :data:`omi_keras.beats.CONTRACTS`. A state dict does
+        not say it, and another one gives other probabilities without any error.
 
     Raises
     ------
@@ -244,11 +266,12 @@ def model_from_torch(checkpoint: Path, name: str, *, threshold: float = 0.5) -> 
 
     parameters = read_checkpoint(checkpoint)
     load_backend()
-    network = build(name)
+    network = build(name, contract=contract)
     try:
         load_torch_parameters(network, parameters)
     except InputError as error:
         raise InputError(f"{checkpoint}: {error}", error.reason) from None
     provenance = {"imported_from": "PyTorch", "checkpoint": checkpoint.name, "checkpoint_sha256": sha256(checkpoint)}
-    info = {"model": name, "simulated": False, "threshold": threshold, "metrics": {}, "provenance": provenance}
+    info = {"model": name, "input": contract, "simulated": False, "threshold": threshold, "metrics": {}}
+    info["provenance"] = provenance
     return Model(info, network=network)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from omi_keras.lazy import names_of
 
 if TYPE_CHECKING:
+    from omi_keras.beats.contracts import CONTRACTS as CONTRACTS
+    from omi_keras.beats.contracts import input_shape as input_shape
     from omi_keras.beats.filters import bandpass as bandpass
     from omi_keras.beats.median_beats import R_SAMPLE as R_SAMPLE
     from omi_keras.beats.median_beats import MedianBeat as MedianBeat
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from omi_keras.beats.model_inputs import model_input as model_input
 
 _HOME = {
+    "CONTRACTS": "omi_keras.beats.contracts",
+    "input_shape": "omi_keras.beats.contracts",
     "bandpass": "omi_keras.beats.filters",
     "R_SAMPLE": "omi_keras.beats.median_beats",
     "MedianBeat": "omi_keras.beats.median_beats",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Literal
 
+from omi_keras.beats.contracts import CONTRACT, input_shape
+from omi_keras.recordings.errors import InputError
+
 if TYPE_CHECKING:
     import keras
 
@@ -14,14 +17,25 @@ NETWORKS = tuple(LEARNING_RATES)
 RANDOM_FOREST = "random-forest"
 MODELS = (*NETWORKS, RANDOM_FOREST)
 
+# What the pooling of a network leaves one sample of.
+SHORTEST = {"mayo-alvd": 256}
+
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
-def build(name: str, precision: Precision = "float32", seed: int | None = None) -> keras.Model:
+def build(
+    name: str, precision: Precision = "float32", seed: int | None = None, contract: str = CONTRACT
+) -> keras.Model:
     """A new network of one of the names in :data:`NETWORKS`, random weights from ``seed``, or from Keras' global one.
 
     With a mixed ``precision``, layers compute in 16 bits and keep float32 variables: the weights fit a network of
-    any other precision. The logits are float32 in all of them.
+    any other precision. The logits are float32 in all of them. The input is that of the ``contract``, one of
+    :data:`omi_keras.beats.CONTRACTS`.
+
+    Raises
+    ------
+    InputError
+        When the contract is not known, or its input is too short for the network.
 
     Examples
     --------
@@ -32,6 +46,13 @@ def build(name: str, precision: Precision = "float32", seed: int | None = None) 
     """
     from omi_keras.models.backend import load_backend
 
+    _, samples, _ = input_shape(contract)
+    if samples < SHORTEST.get(name, 0):
+        raise InputError(
+            f"{name} pools {SHORTEST[name]} samples into one, and input contract {contract} has {samples} samples; "
+            f"take {CONTRACT}",
+            "contract",
+        )
     load_backend()
     import keras
 
@@ -50,6 +71,6 @@ def build(name: str, precision: Precision = "float32", seed: int | None = None) 
     keras.config.set_dtype_policy(precision)
     try:
         with nullcontext() if seed is None else weights_from(seed):
-            return builders[name]()
+            return builders[name](samples)
     finally:
         keras.config.set_dtype_policy(before)

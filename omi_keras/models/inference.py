@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import keras
 import numpy as np
 
+from omi_keras.beats.contracts import CONTRACT
 from omi_keras.beats.model_inputs import model_input
 from omi_keras.models.fast.fast_form import F4, fast_form
 from omi_keras.models.fast.memory import keep_freed_memory
@@ -21,17 +22,23 @@ CHUNK = 16 * BATCH_SIZE
 _COMPILED: WeakKeyDictionary[keras.Model, Callable[[np.ndarray], Any]] = WeakKeyDictionary()
 
 
-def predict_logits(model: keras.Model, beats: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """Logits (n, 2) float32 of median beats (n, 12, 600) in mV, or of some rows of them, with constant memory."""
+def predict_logits(
+    model: keras.Model, beats: np.ndarray, rows: np.ndarray | None = None, *, contract: str = CONTRACT
+) -> np.ndarray:
+    """Logits (n, 2) float32 of median beats (n, 12, 600) in mV, or of some rows of them, with constant memory.
+
+    ``contract`` is the input contract of the model.
+    """
     parts = [np.empty((0, 2), np.float32)]
     for start in range(0, len(beats if rows is None else rows), CHUNK):
         chunk = slice(start, start + CHUNK)
-        parts.append(input_logits(model, model_input(beats[chunk if rows is None else rows[chunk]])[..., None]))
+        x = model_input(beats[chunk if rows is None else rows[chunk]], contract)
+        parts.append(input_logits(model, x[..., None]))
     return np.concatenate(parts)
 
 
 def input_logits(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    """Logits (n, 2) float32 of model inputs (n, 12, 400, 1).
+    """Logits (n, 2) float32 of model inputs (n, 12, 400, 1), or as the contract of the model has them.
 
     In batches of one size, the last one filled up with zeros, because XLA compiles every size anew. Fewer ECGs than
     a batch are not worth it.

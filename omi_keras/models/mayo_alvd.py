@@ -16,14 +16,14 @@ from omi_keras.models.layers import BATCH_NORM, conv_bn, dense, logits, max_pool
 TEMPORAL_BLOCKS = ((16, 5, 2), (16, 5, 2), (32, 5, 4), (32, 3, 2), (64, 3, 2), (64, 3, 4))
 
 
-def mayo_alvd() -> keras.Model:
+def mayo_alvd(samples: int = 400) -> keras.Model:
     """Six temporal blocks, one convolution across the leads, three linear layers; 135,378 trainable parameters.
 
-    Input (batch, 12, 400, 1): z-scored median beats, leads × time, 500 Hz.
+    Input (batch, 12, samples, 1): median beats by the model's input contract, leads × time.
     Output (batch, 2): logits of no OMI and OMI; P(OMI) = softmax[1].
     Initial weights are PyTorch's defaults (uniform ±1/√fan_in), batch normalisation at one and zero.
     """
-    beat = keras.Input((12, 400, 1), name="beat")
+    beat = keras.Input((12, samples, 1), name="beat")
     x = beat
     for number, (filters, size, pool) in enumerate(TEMPORAL_BLOCKS, start=1):
         name = f"temporal{number}"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omi_keras.beats.contracts import CONTRACT, CONTRACTS, input_details
 from omi_keras.data import tables
 from omi_keras.data.artifacts import FieldKind, read_json, sha256, versions, write_json
 from omi_keras.data.tables import read_table
@@ -24,7 +25,6 @@ from omi_keras.models.backend import load_backend
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count, is_probability
-from omi_keras.recordings.record import LEADS, SAMPLING_RATE
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     from omi_keras.models.random_forest import RandomForest
 
-FORMAT_VERSION = 1
+# 2: the input contract is a property of the model, and there are bands. Who knows version 1 alone would hand a network
+# of another contract the wrong input.
+FORMAT_VERSION = 2
 FIELDS: dict[str, FieldKind] = {
     "model": str,
     "simulated": bool,
@@ -47,15 +49,8 @@ TRAINED_FIELDS: dict[str, FieldKind] = {
     "test_fold": is_count,
     "provenance.dataset_sha256": dict,
 }
-INPUT_CONTRACT: dict[str, Any] = {
-    "shape": [12, 400, 1],
-    "dtype": "float32",
-    "leads": list(LEADS),
-    "sampling_rate": SAMPLING_RATE,
-    "window": "samples 150 to 549 of the 600-sample median beat in mV, R peak at sample 300",
-    "normalisation": "z-score per lead, a flat lead becomes zeros",
-    "output": "2 logits: no OMI, OMI; P(OMI) = softmax[1]",
-}
+# What a model folder of version 1 does not say.
+_SINCE_2: dict[str, Any] = {"input": CONTRACT, "bands": None, "calibration": None}
 
 
 def weights_name(model: str) -> str:
@@ -63,8 +58,8 @@ def weights_name(model: str) -> str:
     return "model.skops" if model == RANDOM_FOREST else "model.keras"
 
 
-def load_weights(name: str, path: Path) -> keras.Model:
-    """Build the model ``name`` and read its weights from a ``.keras`` file.
+def load_weights(name: str, path: Path, contract: str = CONTRACT) -> keras.Model:
+    """Build the model ``name`` for an input contract and read its weights from a ``.keras`` file.
 
     Raises
     ------
@@ -73,7 +68,7 @@ def load_weights(name: str, path: Path) -> keras.Model:
     """
     if not path.is_file():
         raise InputError(f"{path} not found", "not_found")
-    model = build(name)
+    model = build(name, contract=contract)
     try:
         model.load_weights(path)
     except Exception as error:  # Keras raises whatever its zip and HDF5 readers raise
@@ -90,18 +85,22 @@ def write_model_info(folder: Path, info: dict[str, Any]) -> None:
     Raises
     ------
     InputError
-        When the threshold is none: what would be refused when it is read is not written.
+        When the threshold or a band is none, or the input contract is not known: what would be refused when it is read
+        is not written.
     """
-    threshold = info["threshold"]
+    info = _SINCE_2 | info
+    threshold, bands = info["threshold"], info["bands"]
     if not is_probability(threshold):
         raise InputError(f"a threshold is a number from 0 to 1, found {str(threshold)[:40]}", "bad_threshold")
+    if not are_bands(bands):
+        raise InputError(f"bands are two numbers from 0 to 1 in order, or none, found {str(bands)[:80]}", "bad_bands")
     write_json(
         folder / "model.json",
         {
+            **info,
             "format_version": FORMAT_VERSION,
             "kind": "model",
-            **info,
-            "input": INPUT_CONTRACT,
+            "input_details": input_details(info["input"]),
             "versions": versions(),
             "sha256": {file.name: sha256(file) for file in sorted(folder.iterdir())},
         },
@@ -117,9 +116,19 @@ def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, 
         When something is missing, altered, or of a newer format version.
     """
     info = read_json(path / "model.json", "a model folder", FORMAT_VERSION, FIELDS)
+    if info["format_version"] == 1:
+        info |= _SINCE_2
     name, sums = info["model"], info["sha256"]
     if name not in MODELS:
         raise InputError(f"{path / 'model.json'}: unknown model {name!r}", "unknown_model")
+    if info.get("input") not in CONTRACTS:
+        raise InputError(
+            f"{path / 'model.json'}: input contract {str(info.get('input'))[:40]!r} is not known; there are "
+            f"{' and '.join(CONTRACTS)}",
+            "contract",
+        )
+    if not are_bands(info.get("bands")):
+        raise InputError(f"{path / 'model.json'} has no good bands; make the model folder again", "bad_bands")
     for file in {weights_name(name), *sums}:
         if not _is_name(file) or not (path / file).is_file() or sha256(path / file) != sums.get(file):
             raise InputError(f"{path / file} is missing or was altered; make the model folder again", "altered")
@@ -144,11 +153,23 @@ def _is_name(file: str) -> bool:
     return file not in ("", ".", "..") and not set(file) & set("/\\\0")
 
 
-def load_any(name: str, path: Path) -> keras.Model | RandomForest:
+def are_bands(value: Any) -> bool:
+    """Whether this is ``{"rule_out": p, "rule_in": p}``, either of them None where no threshold is one; or None."""
+    if value is None:
+        return True
+    if not isinstance(value, dict) or set(value) != {"rule_out", "rule_in"}:
+        return False
+    low, high = value["rule_out"], value["rule_in"]
+    if not all(edge is None or is_probability(edge) for edge in (low, high)):
+        return False
+    return low is None or high is None or low <= high
+
+
+def load_any(name: str, path: Path, contract: str = CONTRACT) -> keras.Model | RandomForest:
     """The network, or the forest, that a file holds."""
     if name == RANDOM_FOREST:
         from omi_keras.models.random_forest import load_forest
 
         return load_forest(path)
     load_backend()
-    return load_weights(name, path)
+    return load_weights(name, path, contract)

@@ -15,26 +15,26 @@ from omi_keras.models.layers import average_pool, conv_bn, logits, max_pool, rel
 RESIDUAL_BLOCKS = ((64, 1), (128, 2), (256, 2), (512, 2))
 
 
-def temporal_resnet18() -> keras.Model:
+def temporal_resnet18(samples: int = 400) -> keras.Model:
     """ResNet-18 with 1×k kernels, 3,844,930 trainable parameters.
 
-    Input (batch, 12, 400, 1): z-scored median beats, leads × time, 500 Hz.
+    Input (batch, 12, samples, 1): median beats by the model's input contract, leads × time.
     Output (batch, 2): logits of no OMI and OMI; P(OMI) = softmax[1].
     Initial weights are PyTorch's defaults (uniform ±1/√fan_in), batch normalisation at one and zero.
     """
-    beat = keras.Input((12, 400, 1), name="beat")
+    beat = keras.Input((12, samples, 1), name="beat")
     x = residual_blocks(beat, temporal=True)
     return keras.Model(beat, logits(average_pool(x), "fc"), name="temporal_resnet18")
 
 
-def resnet18() -> keras.Model:
+def resnet18(samples: int = 400) -> keras.Model:
     """torchvision's ResNet-18 with one input channel and two classes, 11,171,266 trainable parameters.
 
     Input and output as :func:`temporal_resnet18`. The paper starts it from ImageNet weights with a new stem and
     read-out (:func:`omi_keras.models.weights.imagenet.start_from_imagenet`). Without them the residual blocks start as
     torchvision's (normal, √(2/fan_out)); stem and read-out, which are ours, have PyTorch's defaults.
     """
-    beat = keras.Input((12, 400, 1), name="beat")
+    beat = keras.Input((12, samples, 1), name="beat")
     x = residual_blocks(beat, temporal=False)
     return keras.Model(beat, logits(average_pool(x), "fc"), name="resnet18")
 

@@ -93,3 +93,38 @@ def test_missing_values_are_refused(value: float) -> None:
     beat[3, 300] = value
     with pytest.raises(InputError, match="missing or infinite"):
         model_input(beat)
+
+
+def test_maxabs_200_is_resampled_divided_by_its_largest_value_and_turns_avr() -> None:
+    beat = _beats(5)
+    x = model_input(beat, "maxabs-200")
+    assert x.shape == (12, 200) and x.dtype == np.float32
+    for lead in range(12):
+        # Of 400 samples' 201 frequencies the lower 101 stay; at the last, both signs fall together.
+        spectrum = np.fft.rfft(beat[lead, 150:550].astype(np.float64))[:101]
+        spectrum[-1] = 2 * spectrum[-1].real
+        expected = np.fft.irfft(spectrum, 200) / 2
+        expected *= (-1 if lead == 3 else 1) / np.abs(expected).max()
+        np.testing.assert_allclose(x[lead], expected, atol=1e-6)
+
+
+def test_maxabs_200_keeps_a_flat_lead_at_zero_and_the_sign_of_the_offset() -> None:
+    beat = _beats(6)
+    beat[7] = 0.0
+    beat[8] = -0.5
+    x = model_input(beat, "maxabs-200")
+    assert not x[7].any()
+    np.testing.assert_allclose(x[8], -1.0, atol=1e-6)
+
+
+def test_batches_of_maxabs_200_equal_single_beats() -> None:
+    beats = _beats(1, 2, 3)
+    x = model_input(beats, "maxabs-200")
+    assert x.shape == (2, 3, 12, 200)
+    np.testing.assert_array_equal(x[1, 2], model_input(beats[1, 2], "maxabs-200"))
+    assert model_input(beats[:0], "maxabs-200").shape == (0, 3, 12, 200)
+
+
+def test_an_unknown_contract_is_refused() -> None:
+    with pytest.raises(InputError, match=r"'zscore' is not known; there are zscore-400 and maxabs-200"):
+        model_input(_beats(0), "zscore")

@@ -1,0 +1,71 @@
+"""The input contract as a property of a model: on disk, in the network, and in what it answers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from omi_keras.beats.model_inputs import model_input
+from omi_keras.model import Model, load_model
+from omi_keras.models.catalogue import NETWORKS, build
+from omi_keras.models.inference import omi_probability
+from omi_keras.recordings.errors import InputError
+
+ABOUT = {"model": "ecg-smart-net", "simulated": True, "threshold": 0.4, "metrics": {}, "provenance": {}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    network = build("ecg-smart-net", seed=1, contract="maxabs-200")
+    bands = {"rule_out": 0.1, "rule_in": None}
+    path = tmp_path_factory.mktemp("models") / "model"
+    Model(ABOUT | {"input": "maxabs-200", "bands": bands}, network=network).save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_take_the_input_of_their_contract(name):
+    if name == "mayo-alvd":
+        with pytest.raises(InputError, match="mayo-alvd pools 256 samples into one"):
+            build(name, contract="maxabs-200")
+        return
+    network = build(name, seed=0, contract="maxabs-200")
+    assert network.input_shape == (None, 12, 200, 1)
+    assert [weight.shape for weight in network.weights] == [weight.shape for weight in build(name, seed=0).weights]
+
+
+def test_a_model_folder_remembers_contract_and_bands(folder):
+    model = load_model(folder)
+    assert (model.contract, model.bands) == ("maxabs-200", {"rule_out": 0.1, "rule_in": None})
+    assert model.network.input_shape == (None, 12, 200, 1)
+    said = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    assert (said["format_version"], said["input"]) == (2, "maxabs-200")
+    assert said["input_details"]["shape"] == [12, 200, 1]
+
+
+def test_its_probability_is_of_that_input(folder):
+    model = load_model(folder)
+    beats = np.random.default_rng(3).normal(size=(3, 12, 600)).astype(np.float32)
+    expected = omi_probability(np.asarray(model.network(model_input(beats, "maxabs-200")[..., None])))
+    np.testing.assert_allclose(model.probability(beats), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"input": "zscore-300"}, "input contract 'zscore-300' is not known"),
+        ({"input": None}, "input contract 'None' is not known"),
+        ({"bands": {"rule_out": 0.7, "rule_in": 0.2}}, "has no good bands"),
+        ({"bands": {"rule_out": "0"}}, "has no good bands"),
+    ],
+)
+def test_what_no_model_has_is_refused(folder, tmp_path, changed, sentence):
+    other = tmp_path / "model"
+    other.mkdir()
+    (other / "model.keras").write_bytes((folder / "model.keras").read_bytes())
+    said = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    (other / "model.json").write_text(json.dumps(said | changed), encoding="utf-8")
+    with pytest.raises(InputError, match=sentence):
+        load_model(other)
+    with pytest.raises(InputError):
+        Model(ABOUT | changed, network=build("ecg-smart-net")).save(tmp_path / "again")
