@@ -1,37 +1,39 @@
-"""A PyTorch checkpoint file → parameters by name, without running code that a file may hold."""
+"""A PyTorch checkpoint file → parameters by name, without PyTorch and without running code that a file may hold."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from omi_keras.models.weights.restricted_pickle import NoPickle
+from omi_keras.models.weights.torch_file import Checkpoint, Compressed, TorchScript, open_checkpoint, read_torch_file
+from omi_keras.models.weights.torch_modules import state_dict
+from omi_keras.models.weights.torch_tensors import Tensor
 from omi_keras.recordings.errors import InputError
 
-# Where training scripts put the state dict in what they save, and what wrappers put before its names.
-_NESTED = ("state_dict", "model_state_dict", "model")
+# What wrappers put before the names.
 _PREFIXES = ("module.", "model.", "_orig_mod.")
+# ResNet-18, the largest network here, has 45 MB in float32.
+MOST_BYTES = 160 * 2**20
+_MOST_TOLD, _LONGEST_NAME = 10, 60
 
 
 def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
-    """Read a state dict: ``.safetensors`` (needs no PyTorch), anything else as ``torch.save`` wrote it.
+    """Read a state dict or the parameters of a whole module: ``.safetensors``, or what ``torch.save`` wrote.
 
-    The state dict may be what was saved, or lie under ``state_dict``, ``model_state_dict`` or ``model``; a
-    ``module.``, ``model.`` or ``_orig_mod.`` before every name is taken off.
+    Either may be what was saved, or lie under ``state_dict``, ``model_state_dict`` or ``model``; a ``module.``,
+    ``model.`` or ``_orig_mod.`` before every name is taken off. PyTorch is not needed, and whatever else the file
+    holds, classes among it, is passed over: nothing of it is imported or called.
 
     Returns
     -------
-    ``{"layer1.0.conv1.weight": array, ...}``, PyTorch's layout.
+    ``{"layer1.0.conv1.weight": array, ...}``, PyTorch's layout; 16-bit floating point of ``torch.save`` as float32.
 
     Raises
     ------
     InputError
-        When the file is missing, unreadable, or holds something else than named tensors.
-    ModuleNotFoundError
-        When the package that reads the format is not installed.
+        When the file is missing, unreadable, a TorchScript program, or holds something else than named tensors.
     """
     if not path.is_file():
         what = "is a folder; name the checkpoint in it" if path.is_dir() else "not found"
@@ -52,45 +54,56 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _torch(path: Path) -> dict[str, np.ndarray]:
-    import torch
+    with open_checkpoint(path) as file:
+        try:
+            return _arrays(path, read_torch_file(file))
+        except TorchScript:
+            raise _program(path) from None
+        except Compressed:
+            raise InputError(
+                f"{path} was compressed, as torch.save never does; unpack it, and give what torch.save wrote",
+                "compressed",
+            ) from None
+        except NoPickle:
+            raise _unreadable(path) from None
 
+
+def _arrays(path: Path, checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error) or "persistent" in str(error):
-            raise _whole_module(path, f"torch.load({path.name!r}, weights_only=False)") from None
-        raise _unreadable(path) from None
-    except Exception as error:  # zip, tar and pickle readers, each in its own way
-        if "TorchScript" in str(error):
-            raise _whole_module(path, f"torch.jit.load({path.name!r})") from None
-        raise _unreadable(path) from None
-    state = _state_dict(content)
-    if state is None:
+        state = state_dict(checkpoint.content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}", error.reason) from None
+    if not state:
         raise InputError(f"{path} holds no state dict: no names of tensors", "no_state_dict")
-    other = [str(name) for name, value in state.items() if not isinstance(value, torch.Tensor)]
-    if other:
-        raise InputError(f"{path}: not tensors: {', '.join(other)}; save model.state_dict() alone", "no_state_dict")
-    half = (torch.bfloat16, torch.float16)  # NumPy has no bfloat16
-    return {
-        str(name): (value.float() if value.dtype in half else value).detach().numpy() for name, value in state.items()
+    tensors = {
+        name: value for name, value in state.items() if isinstance(name, str | int) and isinstance(value, Tensor)
     }
+    if len(tensors) < len(state):
+        other = [
+            str(name)[:_LONGEST_NAME] if isinstance(name, str | int) else "?" for name in state if name not in tensors
+        ]
+        more = f" and {len(other) - _MOST_TOLD} more" if len(other) > _MOST_TOLD else ""
+        raise InputError(
+            f"{path}: not tensors: {', '.join(other[:_MOST_TOLD])}{more}; save model.state_dict() alone",
+            "no_state_dict",
+        )
+    storages = {tensor.storage for tensor in tensors.values()}
+    if max(sum(tensor.nbytes for tensor in tensors.values()), sum(held.nbytes for held in storages)) > MOST_BYTES:
+        raise InputError(
+            f"{path} holds more than {MOST_BYTES >> 20} MiB of parameters, which no network here has; give a "
+            "checkpoint of one of them",
+            "too_large",
+        )
+    content = {held: checkpoint.bytes_of(held) for held in storages}
+    return {str(name): value.array(content[value.storage], checkpoint.byte_order) for name, value in tensors.items()}
 
 
-def _state_dict(content: Any) -> Mapping[Any, Any] | None:
-    while isinstance(content, Mapping):
-        inner = next((content[name] for name in _NESTED if isinstance(content.get(name), Mapping)), None)
-        if inner is None:
-            return content
-        content = inner
-    return None
-
-
-def _whole_module(path: Path, load: str) -> InputError:
+def _program(path: Path) -> InputError:
     return InputError(
         f"{path} is not a state dict but a whole pickled object, which could run code when it is opened; where it was "
         "trained, turn it into a state dict:",
         "pickled_module",
-        (f"model = {load}", 'torch.save(model.state_dict(), "state_dict.pt")'),
+        (f"model = torch.jit.load({path.name!r})", 'torch.save(model.state_dict(), "state_dict.pt")'),
     )
 
 
