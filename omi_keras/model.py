@@ -242,12 +242,12 @@ def load_model(path: str | Path) -> Model:
 
 
 def model_from_torch(checkpoint: Path, name: str, *, threshold: float = 0.5, contract: str = CONTRACT) -> Model:
-    """A network that was trained in PyTorch.
+    """A network that was trained in PyTorch, which is not needed here.
 
     Parameters
     ----------
     checkpoint
-        As :func:`omi_keras.models.weights.read_checkpoint` reads it.
+        As :func:`omi_keras.models.weights.read_checkpoint` reads it; nothing in it is executed.
     name
         Which network the parameters belong to.
     threshold
@@ -262,10 +262,11 @@ def model_from_torch(checkpoint: Path, name: str, *, threshold: float = 0.5, con
         When the checkpoint cannot be read or does not fit the network; every parameter that does not is listed.
     """
     from omi_keras.models.weights.torch_checkpoint import read_checkpoint
-    from omi_keras.models.weights.torch_weights import load_torch_parameters
 
     parameters = read_checkpoint(checkpoint)
     load_backend()
+    from omi_keras.models.weights.torch_weights import load_torch_parameters
+
     network = build(name, contract=contract)
     try:
         load_torch_parameters(network, parameters)

@@ -90,12 +90,14 @@ class Stored(dict):
 def tensor(key: Any, storage: str, count: Any, offset: Any, shape: Any, strides: Any) -> Call:
     """A tensor that says what it is told to say."""
     held = Persistent(("storage", Global(f"torch.{storage}"), key, "cpu", count))
-    return Call("torch._utils._rebuild_tensor_v2", (held, offset, shape, strides, False, Call("collections.OrderedDict")))
+    return Call(
+        "torch._utils._rebuild_tensor_v2", (held, offset, shape, strides, False, Call("collections.OrderedDict"))
+    )
 
 
 def pickled(value: Any) -> bytes:
     """A pickle of protocol 2."""
-    return b"\x80\x02" + _opcodes(value) + b"."
+    return b"\x80\x02" + opcodes(value) + b"."
 
 
 def save(path: Any, content: Any, stored: dict[str, bytes] | None = None, compression: int = 0, **more: bytes) -> Any:
@@ -110,7 +112,8 @@ def save(path: Any, content: Any, stored: dict[str, bytes] | None = None, compre
     return path
 
 
-def _opcodes(value: Any) -> bytes:
+def opcodes(value: Any) -> bytes:
+    """What puts a value on the stack."""
     match value:
         case None:
             return b"N"
@@ -126,18 +129,20 @@ def _opcodes(value: Any) -> bytes:
         case str():
             text = value.encode()
             return b"X" + struct.pack("<I", len(text)) + text
+        case bytes():
+            return b"B" + struct.pack("<I", len(value)) + value
         case tuple():
-            return b"(" + b"".join(map(_opcodes, value)) + b"t"
+            return b"(" + b"".join(map(opcodes, value)) + b"t"
         case list():
-            return b"](" + b"".join(map(_opcodes, value)) + b"e"
+            return b"](" + b"".join(map(opcodes, value)) + b"e"
         case dict():
-            return b"}(" + b"".join(_opcodes(part) for pair in value.items() for part in pair) + b"u"
+            return b"}(" + b"".join(opcodes(part) for pair in value.items() for part in pair) + b"u"
         case Raw() | Global():
             return value.opcodes
         case Call():
-            return Global(value.name).opcodes + _opcodes(value.arguments) + b"R"
+            return Global(value.name).opcodes + opcodes(value.arguments) + b"R"
         case Instance():
-            return Global(value.name).opcodes + b")\x81" + _opcodes(value.state) + b"b"
+            return Global(value.name).opcodes + b")\x81" + opcodes(value.state) + b"b"
         case Persistent():
-            return _opcodes(value.key) + b"Q"
+            return opcodes(value.key) + b"Q"
     raise TypeError(f"{type(value).__name__} is not written here")

@@ -31,7 +31,6 @@ EXTRAS = {
     "defusedxml": "formats",
     "dask": "distributed",
     "distributed": "distributed",
-    "torch": "torch",
     "cryptography": "sign",
     "jax": "jax",
     "jaxlib": "jax",
