@@ -45,7 +45,9 @@ EDGE = {
 HEAVY = {"tensorflow", "keras", "sklearn", "pandas", "matplotlib", "tf_keras_vis", "jax", "torch", "wfdb", "joblib"}
 HEAVY |= {"jinja2", "rich"}
 HEAVY |= {"pydicom", "defusedxml", "cryptography"}  # small, but optional
-LIGHT_AT_IMPORT = (*DEVICE, "omi_keras.simulate", "omi_keras.cli", "edge")
+# An ECG is drawn on the device too; by matplotlib only where a PNG or PDF is asked for.
+PICTURE = tuple(f"omi_keras.drawing.{name}" for name in ("ecg_picture", "scene_svg", "palette", "files"))
+LIGHT_AT_IMPORT = (*DEVICE, *PICTURE, "omi_keras.simulate", "omi_keras.cli", "edge")
 LONGEST = 300
 # One file on purpose: a bundle carries it.
 ALONE = "edge.parity"
