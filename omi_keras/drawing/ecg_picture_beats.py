@@ -10,7 +10,7 @@ from omi_keras.beats.median_beats import R_SAMPLE
 from omi_keras.beats.model_inputs import CROP_START, CROP_STOP
 from omi_keras.drawing.ecg_picture_strips import paper
 from omi_keras.drawing.palette import FAINT, INK, MARK, SOFT, saliency_colour
-from omi_keras.drawing.scene import Dot, Group, Item, Line, Text, rule, trace
+from omi_keras.drawing.scene import Dot, Group, Item, Line, Text, rule, text_width, trace
 from omi_keras.measures.beat_arrays import MS
 from omi_keras.measures.one_beat import ST_AFTER_J, BeatMeasures
 from omi_keras.recordings.record import LEADS
@@ -87,10 +87,11 @@ def legend(x: float, y: float, measures: BeatMeasures, saliency: bool) -> list[I
         else:
             items.append(rule(x + 0.5, y - 2.6, x + 0.5, y + 0.6, colour=MARK, line=0.25, dash=MARKS[name]))
         items.append(Text(x + 2.0, y, name, 2.6, colour=SOFT))
-        x += 6.5 + 1.6 * len(name)
+        x += 7.0 + text_width(name, 2.6)
     if saliency:
-        items.append(Text(x + 4.0, y, "what the network looks at: little", 2.6, colour=SOFT))
-        x += 43.0
+        said = "what the network looks at: little"
+        items.append(Text(x + 4.0, y, said, 2.6, colour=SOFT))
+        x += 6.0 + text_width(said, 2.6)
         for k in range(_COLOURS):
             middle = x + 1.2 * k
             colour = saliency_colour(k / (_COLOURS - 1))

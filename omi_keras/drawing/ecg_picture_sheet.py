@@ -16,7 +16,7 @@ from omi_keras.drawing import ecg_picture_beats as beats
 from omi_keras.drawing import ecg_picture_strips as strips
 from omi_keras.drawing import ecg_picture_text as words
 from omi_keras.drawing.palette import INK, SOFT
-from omi_keras.drawing.scene import Item, Text, box
+from omi_keras.drawing.scene import Item, Text, box, shortened
 from omi_keras.drawing.scene_svg import scene_svg
 from omi_keras.measures.one_beat import BeatMeasures, measure_beat
 from omi_keras.recordings.errors import InputError
@@ -228,11 +228,11 @@ def _sheet(
 ) -> tuple[list[Item], float]:
     """All parts at their places, and the height of the sheet."""
     wide = (_SCALE_LEFT if judged else WIDTH - RIGHT) - LEFT - 4.0
-    y = 3.0
+    y = 2.5
     items = words.heading(title, facts, LEFT, y, wide)
     if measures is not None:
-        items += words.intervals(measures, LEFT, y + 13.6)
-    items += words.quality(flags, bool(refusal), LEFT, y + 17.8, wide)
+        items += words.intervals(measures, LEFT, y + 12.7)
+    items += words.quality(flags, bool(refusal), LEFT, y + (12.4 if measures is None else 16.7), wide)
     if judged is not None:
         items += words.probability_scale(judged, _SCALE_LEFT, y)
     y = _HEAD
@@ -256,7 +256,7 @@ def _sheet(
 
 
 def _refused(refusal: str, y: float) -> list[Item]:
-    cut = refusal if len(refusal) < 175 else f"{refusal[:174]}…"
+    cut = shortened(refusal, WIDTH - LEFT - RIGHT - 5.0, 2.8)
     return [
         box(LEFT, y, WIDTH - LEFT - RIGHT, 10.0, colour=INK, line=0.3),
         Text(LEFT + 2.5, y + 4.2, "No median beat, so nothing was measured or judged:", 2.8, bold=True),

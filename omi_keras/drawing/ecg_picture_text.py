@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from omi_keras.beats.flags import in_words
 from omi_keras.drawing.palette import INK, LOWERED, RAISED, SOFT
-from omi_keras.drawing.scene import Group, Item, Line, Text, box, rule, shortened, text_width
+from omi_keras.drawing.scene import Group, Item, Line, Text, box, rule, shortened, text_width, wrapped
 from omi_keras.measures.one_beat import ST_AFTER_J, BeatMeasures
 from omi_keras.recordings.record import LEADS
 
@@ -76,7 +75,7 @@ def heading(title: str, facts: list[str], left: float, top: float, width: float)
             bold=True,
             data={"part": "title"},
         ),
-        Text(left, top + 8.8, " · ".join(facts), 2.8, colour=SOFT, data={"part": "facts"}),
+        Text(left, top + 8.2, " · ".join(facts), 2.8, colour=SOFT, data={"part": "facts"}),
     ]
 
 
@@ -112,8 +111,8 @@ def quality_said(flags: tuple[str, ...], refused: bool) -> str:
 
 def quality(flags: tuple[str, ...], refused: bool, left: float, top: float, width: float) -> list[Item]:
     """The same, two lines at most."""
-    lines = textwrap.wrap(quality_said(flags, refused), int(width / 1.45), max_lines=2, placeholder=" …")
-    items: list[Item] = [Text(left, top + 3.4 * k, line, 2.6) for k, line in enumerate(lines)]
+    lines = wrapped(quality_said(flags, refused), width, 2.6, lines=2)
+    items: list[Item] = [Text(left, top + 3.3 * k, line, 2.6) for k, line in enumerate(lines)]
     return [Group(items, {"part": "quality", "flags": " ".join(flags)})]
 
 
@@ -129,9 +128,9 @@ def probability_scale(judged: Judgement, left: float, top: float) -> list[Item]:
     first, second = (low if low is not None else 0.0), (high if high is not None else 1.0)
     if not judged.band:
         first = second = limit
+    said = f"P(OMI) {p:.2f}: {'OMI' if judged.decision else 'no OMI'}"
     items: list[Item] = [
-        Text(left, top + 4.0, f"P(OMI) {p:.2f}", 4.2, bold=True),
-        Text(left + 27.0, top + 4.0, "OMI" if judged.decision else "no OMI", 4.2, bold=True),
+        Text(left, top + 4.0, said, 4.2, bold=True),
         box(x, y, _BAR, height, fill="#ffffff"),
         box(at(first), y, at(second) - at(first), height, fill="#e2e2e2"),
         box(at(second), y, at(1.0) - at(second), height, fill="#b9b9b9"),
@@ -140,16 +139,16 @@ def probability_scale(judged: Judgement, left: float, top: float) -> list[Item]:
         Text(x + _BAR + 1.0, y + 2.7, "1", 2.6, colour=SOFT),
     ]
     if judged.band:
-        items.append(Text(left + 44.0, top + 4.0, judged.band, 3.4, colour=SOFT))
+        items.append(Text(left + text_width(said, 4.2, bold=True) + 3.0, top + 4.0, judged.band, 3.4, colour=SOFT))
     items.append(rule(at(limit), y - 0.8, at(limit), y + height + 0.8, colour=INK, line=0.3, dash=(0.8, 0.5)))
     # The marker is dark where it is OMI and hollow where not, besides its place.
     shape = [[at(p), y + height - 0.4], [at(p) - 1.5, y - 2.2], [at(p) + 1.5, y - 2.2], [at(p), y + height - 0.4]]
     fill, colour = (RAISED, RAISED) if judged.decision else ("#ffffff", LOWERED)
     items.append(Line(np.array(shape), colour, 0.35, fill=fill))
-    said = [f"threshold {limit:.2g}"]
-    said += [f"rule-out below {low:.2g}"] if low is not None else []
-    said += [f"rule-in from {high:.2g}"] if high is not None else []
-    items.append(Text(left, y + height + 4.2, " · ".join(said), 2.6, colour=SOFT))
+    points = [f"threshold {limit:.2g}"]
+    points += [f"rule-out below {low:.2g}"] if low is not None else []
+    points += [f"rule-in from {high:.2g}"] if high is not None else []
+    items.append(Text(left, y + height + 4.2, " · ".join(points), 2.6, colour=SOFT))
     data: dict[str, str | float] = {
         "part": "probability", "probability": p, "threshold": limit, "decision": str(judged.decision).lower(),
     }  # fmt: skip
@@ -208,7 +207,7 @@ def stemi_said(measures: BeatMeasures) -> str:
 
 def stemi(measures: BeatMeasures, left: float, top: float, width: float) -> list[Item]:
     """The sentence, three lines at most."""
-    lines = textwrap.wrap(stemi_said(measures), int(width / 1.5), max_lines=3, placeholder=" …")
+    lines = wrapped(stemi_said(measures), width, 2.6, lines=3, bold=True)
     items: list[Item] = [Text(left, top + 3.3 * k, line, 2.6, bold=True) for k, line in enumerate(lines)]
     met = {None: "unknown", True: "true", False: "false"}[measures.stemi]
     data = {"part": "stemi", "met": met, "leads": " ".join(measures.stemi_leads)}

@@ -149,6 +149,19 @@ def shortened(text: str, width: float, size: float, bold: bool = False) -> str:
     return f"{text}…"
 
 
+def wrapped(text: str, width: float, size: float, lines: int, bold: bool = False) -> list[str]:
+    """A text in so many lines at most; what does not fit is cut off."""
+    found: list[str] = []
+    words = text.split()
+    while words and len(found) < lines - 1:
+        n = 1
+        while n < len(words) and text_width(" ".join(words[: n + 1]), size, bold) <= width:
+            n += 1
+        found.append(shortened(" ".join(words[:n]), width, size, bold))
+        words = words[n:]
+    return [*found, shortened(" ".join(words), width, size, bold)] if words else found
+
+
 def _extremes(points: np.ndarray, together: int) -> np.ndarray:
     """The lowest and the highest of so many neighbours each, and both ends, (n, 2) → (k, 2)."""
     groups = len(points) // max(together, 1)
