@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from omi_keras.drawing.figures import figure5 as figure5
     from omi_keras.drawing.figures import figure6 as figure6
     from omi_keras.drawing.figures import save_figure as save_figure
+    from omi_keras.drawing.plots import save_pictures as save_pictures
 
 _HOME = {
     "median_beat_figure": "omi_keras.drawing.ecg_paper",
@@ -21,6 +22,7 @@ _HOME = {
     "figure5": "omi_keras.drawing.figures",
     "figure6": "omi_keras.drawing.figures",
     "save_figure": "omi_keras.drawing.figures",
+    "save_pictures": "omi_keras.drawing.plots",
 }
 __all__ = [*_HOME]
 __getattr__, __dir__ = names_of(__name__, _HOME)

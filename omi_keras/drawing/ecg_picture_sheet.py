@@ -46,6 +46,10 @@ class Picture:
         In words, for those who cannot see it.
     measures
         The numbers in it; None without a median beat.
+    quality
+        Flags.
+    refusal
+        Why there is no median beat; empty where there is one.
     """
 
     items: tuple[Item, ...]
@@ -54,6 +58,8 @@ class Picture:
     title: str
     description: str
     measures: BeatMeasures | None
+    quality: tuple[str, ...] = ()
+    refusal: str = ""
 
     def svg(self) -> str:
         """As an ``<svg>`` element or file, true to scale at its own size; NumPy and SciPy are enough."""
@@ -167,7 +173,7 @@ def ecg_picture(
     items, height = _sheet(record, x, measures, judged, flags, refusal, name, facts, *seen)
     spoken = ", ".join(part for part in ("ECG", name, judged.said() if judged else "") if part)
     about = words.described(measures, judged, flags, refusal)
-    return Picture(tuple(items), WIDTH, height, spoken, about, measures)
+    return Picture(tuple(items), WIDTH, height, spoken, about, measures, flags, refusal if x is None else "")
 
 
 def _judged(
@@ -177,7 +183,7 @@ def _judged(
         raise InputError("a probability is drawn with its threshold, received one without the other", "bad_value")
     if probability is None or threshold is None:
         return None
-    return words.Judgement(float(probability), float(threshold), bands or {})
+    return words.Judgement(float(probability), float(threshold), bands)
 
 
 def _checked_saliency(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,12 +35,12 @@ class Judgement:
     probability, threshold
         P(OMI); OMI when it reaches the threshold.
     bands
-        ``rule_out`` and ``rule_in``: probabilities below which and from which on; either may be missing.
+        ``rule_out`` and ``rule_in``: probabilities below which and from which on; either may be None.
     """
 
     probability: float
     threshold: float
-    bands: Mapping[str, float | None] = field(default_factory=dict)
+    bands: Mapping[str, float | None] | None = None
 
     @property
     def decision(self) -> bool:
@@ -50,12 +50,9 @@ class Judgement:
     @property
     def band(self) -> str:
         """``rule-in``, ``rule-out``, ``open``; empty without bands."""
-        low, high = self.bands.get("rule_out"), self.bands.get("rule_in")
-        if high is not None and self.probability >= high:
-            return "rule-in"
-        if low is not None and self.probability < low:
-            return "rule-out"
-        return "open" if low is not None or high is not None else ""
+        from edge.bands import band_of
+
+        return band_of(self.probability, self.bands) or ""
 
     def said(self) -> str:
         """In words."""
@@ -119,7 +116,8 @@ def quality(flags: tuple[str, ...], refused: bool, left: float, top: float, widt
 def probability_scale(judged: Judgement, left: float, top: float) -> list[Item]:
     """The probability on a scale from 0 to 1, with threshold and bands; 80 mm × 20 mm."""
     p, limit = judged.probability, judged.threshold
-    low, high = judged.bands.get("rule_out"), judged.bands.get("rule_in")
+    bands = judged.bands or {}
+    low, high = bands.get("rule_out"), bands.get("rule_in")
     x, y, height = left + _BAR_LEFT, top + 9.0, 3.4
 
     def at(value: float) -> float:

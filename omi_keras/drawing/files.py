@@ -37,7 +37,9 @@ def picture_bytes(picture: Picture, suffix: str, dpi: float, name: str) -> bytes
     if suffix == ".svg":
         return b'<?xml version="1.0" encoding="UTF-8"?>\n' + picture.svg().encode() + b"\n"
     buffer = BytesIO()
-    # The same bytes each time: no date, and no version of matplotlib.
-    metadata = {"Software": None} if suffix == ".png" else {"CreationDate": None, "Producer": None, "Creator": None}
+    # The same bytes each time: no date.
+    metadata: dict[str, str | None] = (
+        {"Software": "omi-keras"} if suffix == ".png" else {"Creator": "omi-keras", "CreationDate": None}
+    )
     picture.figure(dpi).savefig(buffer, format=suffix[1:], dpi=dpi, metadata=metadata)
     return buffer.getvalue()

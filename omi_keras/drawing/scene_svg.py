@@ -33,8 +33,8 @@ def scene_svg(items: Iterable[Item], width: float, height: float, title: str, de
     """
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}mm" height="{height:g}mm" '
-        f'viewBox="0 0 {_unit(width)} {_unit(height)}" role="img" font-family="{FONT}" fill="none" '
-        f'stroke-linejoin="round">'
+        f'viewBox="0 0 {_unit(width)} {_unit(height)}" role="img" data-made-by="omi-keras" '
+        f'font-family="{FONT}" fill="none" stroke-linejoin="round">'
         f"<title>{text(title)}</title><desc>{text(description)}</desc>"
         f'<path fill="#fff" d="M0 0h{_unit(width)}v{_unit(height)}H0z"/>'
     )
