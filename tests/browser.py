@@ -45,7 +45,7 @@ def lines(pdf):
             text = zlib.decompress(stream).decode("latin-1")
         except zlib.error:
             continue
-        if " l\n" in text:
+        if " Tf\n" in text:  # a page; the letters of fonts are drawn elsewhere
             found.append(list(_lines(text)))
     return found
 
