@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
@@ -14,7 +14,8 @@ from edge.device_beat import check_beat
 from edge.parity import Network
 from edge.stream import RollingWindow, check_samples
 from edge.verified import BundleError, load
-from omi_keras.beats.median_beats import median_beat
+from omi_keras.beats.median_beats import MedianBeat, median_beat
+from omi_keras.beats.model_inputs import BEAT_SAMPLES
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.readers import read_record
 from omi_keras.recordings.record import Record
@@ -38,6 +39,10 @@ class Detection:
         Milliseconds spent on ``signal`` (recording → median beat) and ``network``.
     band
         ``rule-in``, ``open`` or ``rule-out``; None of a model that has no bands.
+    bands
+        Their edges, as in the model.
+    record, beat
+        What was judged, for its picture: a notebook shows it. None where there was no recording, or only 400 samples.
 
     Examples
     --------
@@ -53,6 +58,17 @@ class Detection:
     quality: tuple[str, ...]
     timings_ms: dict[str, float]
     band: str | None = None
+    bands: dict[str, float | None] | None = field(default=None, repr=False, compare=False)
+    record: Record | None = field(default=None, repr=False, compare=False)
+    beat: MedianBeat | np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str | None:
+        if self.beat is None:
+            return None  # the numbers, as everywhere
+        from omi_keras.drawing.ecg_picture_sheet import ecg_picture
+
+        says = {"probability": self.probability, "threshold": self.threshold, "bands": self.bands}
+        return ecg_picture(self.record, self.beat, quality=self.quality, **says).svg()  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -133,7 +149,7 @@ class Detector:
         """
         start = time.perf_counter()
         found = median_beat(record)
-        return self._decide(found.beat, found.flags, start)
+        return replace(self._decide(found.beat, found.flags, start), record=record, beat=found)
 
     def detect_file(self, path: str | Path) -> Detection:
         """Read an ECG file and judge it; raises InputError for a file that cannot be read or judged."""
@@ -153,7 +169,9 @@ class Detector:
             As :func:`edge.device_beat.check_beat`.
         """
         start = time.perf_counter()
-        return self._decide(*check_beat(beat), start)
+        checked, flags = check_beat(beat)
+        whole = checked if checked.shape[1] == BEAT_SAMPLES else None
+        return replace(self._decide(checked, flags, start), beat=whole)
 
     def push(self, samples: np.ndarray) -> list[StreamResult]:
         """Take the next samples of a stream; judge its last ten seconds, every ``every`` seconds.
@@ -200,4 +218,4 @@ class Detector:
         done = time.perf_counter()
         timings = {"signal": 1e3 * (ready - start), "network": 1e3 * (done - ready)}
         band = band_of(probability, self.bands)
-        return Detection(probability, probability >= self.threshold, self.threshold, flags, timings, band)
+        return Detection(probability, probability >= self.threshold, self.threshold, flags, timings, band, self.bands)

@@ -164,12 +164,14 @@ class Model:
         from omi_keras.recordings.readers import read_record
 
         start = time.perf_counter()
-        found = median_beat(ecg if isinstance(ecg, Record) else read_record(Path(ecg)))
+        record = ecg if isinstance(ecg, Record) else read_record(Path(ecg))
+        found = median_beat(record)
         ready = time.perf_counter()
         probability = float(self.probability(found.beat[None])[0])
         timings = {"signal": 1e3 * (ready - start), "network": 1e3 * (time.perf_counter() - ready)}
         band = band_of(probability, self.bands)
-        return Detection(probability, probability >= self.threshold, self.threshold, found.flags, timings, band)
+        decision, seen = probability >= self.threshold, (self.bands, record, found)
+        return Detection(probability, decision, self.threshold, found.flags, timings, band, *seen)
 
     def saliency(self, beats: np.ndarray, method: Method = "gradient", *, seed: int = 0) -> np.ndarray:
         """What the network looks at in median beats (n, 12, 600): (n, 12, 400) float32 ≥ 0, samples 150 … 549.

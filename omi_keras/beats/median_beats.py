@@ -77,6 +77,11 @@ class MedianBeat:
     noise_uv: np.ndarray
     flags: tuple[str, ...]
 
+    def _repr_html_(self) -> str:
+        from omi_keras.drawing.ecg_picture_sheet import ecg_picture
+
+        return ecg_picture(beat=self).svg()
+
 
 def median_beat(record: Record) -> MedianBeat:
     """Filter, detect beats, remove ectopic ones, take the median.

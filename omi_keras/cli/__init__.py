@@ -12,6 +12,7 @@ from omi_keras.cli.check_parity import check_parity
 from omi_keras.cli.evaluate import evaluate
 from omi_keras.cli.export_tflite import export_tflite
 from omi_keras.cli.import_torch import import_torch
+from omi_keras.cli.plot import plot
 from omi_keras.cli.predict import predict
 from omi_keras.cli.prepare import prepare
 from omi_keras.cli.saliency import saliency
@@ -48,6 +49,7 @@ def main() -> None:
 
 
 for command in (
-    simulate, prepare, train, search_lr, evaluate, select, saliency, import_torch, export_tflite, check_parity, predict,
+    simulate, plot, prepare, train, search_lr, evaluate, select, saliency, import_torch, export_tflite, check_parity,
+    predict,
 ):  # fmt: skip
     main.add_command(command)

@@ -11,7 +11,7 @@ from omi_keras.recordings.errors import InputError
 _HALF_WRITTEN = r"(.+/)?\..+\.[0-9a-f]{16}\.part"
 # What systems leave in every folder that they show.
 _LITTER = r"(.+/)?(\.DS_Store|Thumbs\.db|desktop\.ini|\.nfs[0-9a-f]+)"
-_DATASET = r"(beats|true_beats)\.npy|(ecgs|rejected)\.csv|dataset\.json"
+_DATASET = r"(beats|true_beats)\.npy|(ecgs|rejected)\.csv|dataset\.json|overview\.html"
 _RUN = (
     r"config\.json|folds\.csv|report\.html|\.features(\.partial)?\.npy|\.(features|train-[^/]*|fold-\d\d)\.lock"
     r"|fold-\d\d/(model\.(keras|skops)|(history|predictions|importances)\.csv|metrics\.json)"
@@ -26,6 +26,7 @@ _OURS = {
     "manifest.json": r"model\.tflite|manifest\.(json|sig)|parity\.npz|device_parity\.py|README\.txt",
     "simulation.json": r"simulation\.json|sim-\d+\.(dat|hea)|labels\.csv|true_beats\.npy",
     "saliency.json": r"saliency\.(npz|json)|(pointing|sanity)\.csv|figures/[^/]+\.(png|svg|pdf)",
+    "pictures.json": r"pictures\.json|[^/]+\.(svg|png|pdf)",
     "search.json": rf"search\.json|rates\.csv|report\.html|\.train-[^/]*\.lock|rate-[^/]+/({_RUN})",
 }
 
@@ -37,6 +38,7 @@ _KINDS = {
     "manifest.json": "a bundle",
     "simulation.json": "simulated records",
     "saliency.json": "saliency maps",
+    "pictures.json": "pictures",
     "search.json": "a search",
 }
 

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from omi_keras.measures.features import beat_features as beat_features
     from omi_keras.measures.fiducials import Fiducials as Fiducials
     from omi_keras.measures.fiducials import delineate as delineate
+    from omi_keras.measures.one_beat import BeatMeasures as BeatMeasures
+    from omi_keras.measures.one_beat import measure_beat as measure_beat
     from omi_keras.measures.stemi import stemi_criteria as stemi_criteria
 
 _HOME = {
@@ -16,6 +18,8 @@ _HOME = {
     "beat_features": "omi_keras.measures.features",
     "Fiducials": "omi_keras.measures.fiducials",
     "delineate": "omi_keras.measures.fiducials",
+    "BeatMeasures": "omi_keras.measures.one_beat",
+    "measure_beat": "omi_keras.measures.one_beat",
     "stemi_criteria": "omi_keras.measures.stemi",
 }
 __all__ = [*_HOME]

@@ -97,7 +97,7 @@ def stemi_criteria(
     for start in range(0, len(x), CHUNK):
         part = slice(start, start + CHUNK)
         seen = _measure(x[part])
-        found = _neighbours(seen.st >= limits_mv(women[part], young[part]) - TINY_MV)
+        found = _raised_together(seen, women[part], young[part]).any(axis=1)
         if posterior:
             found |= _posterior(seen)
         if hypertrophy == "exclude":
@@ -106,6 +106,43 @@ def stemi_criteria(
             found = np.where(_left_bundle(seen), _read_left_bundle(seen, left_bundle), found)
         positive[part] = found
     return positive
+
+
+@dataclass(frozen=True)
+class StemiReading:
+    """What :func:`stemi_criteria` decides on by default, for a person who asks why.
+
+    Attributes
+    ----------
+    positive
+        (n,) bool, as :func:`stemi_criteria`.
+    leads
+        (n, 12) bool: leads that reach their limit beside a neighbour that does, whatever excludes them.
+    left_bundle, hypertrophy
+        (n,) bool: what excludes an ECG.
+    """
+
+    positive: np.ndarray
+    leads: np.ndarray
+    left_bundle: np.ndarray
+    hypertrophy: np.ndarray
+
+
+def stemi_reading(beats: ArrayLike, age: ArrayLike, sex: ArrayLike) -> StemiReading:
+    """Which leads meet the STEMI criteria, and what speaks against reading them.
+
+    Parameters are those of :func:`stemi_criteria`, with its defaults; all beats are measured at once.
+
+    Raises
+    ------
+    InputError
+        As :func:`stemi_criteria`.
+    """
+    x, women, young = _checked(beats, age, sex)
+    seen = _measure(x)
+    leads = _raised_together(seen, women, young)
+    left_bundle, hypertrophy = _left_bundle(seen), _hypertrophy(seen, women)
+    return StemiReading(leads.any(axis=1) & ~left_bundle & ~hypertrophy, leads, left_bundle, hypertrophy)
 
 
 def limits_mv(women: np.ndarray, young: np.ndarray) -> np.ndarray:
@@ -170,12 +207,15 @@ def _places(*leads: str) -> list[int]:
     return [LEADS.index(lead) for lead in leads]
 
 
-def _neighbours(raised: np.ndarray) -> np.ndarray:
-    """Whether two contiguous leads are raised, (n, 12) bool → (n,)."""
-    found = np.zeros(len(raised), dtype=bool)
+def _raised_together(seen: _Seen, women: np.ndarray, young: np.ndarray) -> np.ndarray:
+    """Leads that reach their limit beside a contiguous lead that does, (n, 12) bool."""
+    raised = seen.st >= limits_mv(women, young) - TINY_MV
+    found = np.zeros_like(raised)
     for leads in CONTIGUOUS:
-        wall = raised[:, _places(*leads)]
-        found |= (wall[:, 1:] & wall[:, :-1]).any(axis=1)
+        places = _places(*leads)
+        both = raised[:, places[1:]] & raised[:, places[:-1]]
+        found[:, places[1:]] |= both
+        found[:, places[:-1]] |= both
     return found
 
 

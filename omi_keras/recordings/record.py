@@ -97,3 +97,8 @@ class Record:
     def seconds(self) -> float:
         """Duration in seconds."""
         return self.signal.shape[1] / SAMPLING_RATE
+
+    def _repr_html_(self) -> str:
+        from omi_keras.drawing.ecg_picture_sheet import ecg_picture
+
+        return ecg_picture(self).svg()

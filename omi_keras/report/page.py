@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from omi_keras.drawing.svg import svg
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def render(template: str, **content: Any) -> str:
@@ -36,8 +37,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"sha256": _sha256, "svg": lambda figure, name: Markup(svg(figure, name))}
+    environment.filters |= {"sha256": _sha256, "svg": _svg, "drawn": lambda picture: Markup(picture.svg())}
     return environment
+
+
+def _svg(figure: Figure, name: str) -> Markup:
+    from omi_keras.drawing.svg import svg
+
+    return Markup(svg(figure, name))
 
 
 def _sha256(script: str) -> str:

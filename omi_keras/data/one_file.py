@@ -1,0 +1,61 @@
+"""A single file as output: at once and whole, and nothing replaced that omi-keras did not make."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from omi_keras.data.exclusive import move_to_new_name, undisturbed
+from omi_keras.recordings.errors import InputError
+
+# Stands in every file that is written so: in the metadata of a PNG or PDF, in an attribute of an SVG, in a page's head.
+MARK = b"omi-keras"
+_MOST_BYTES = 1 << 28
+
+
+def refuse_existing_file(out: Path, force: bool) -> None:
+    """Raise InputError when ``out`` exists and may not be replaced; ``force`` replaces only what has our mark."""
+    if not os.path.lexists(out):
+        return
+    if not force:
+        raise InputError(f"{out} exists already; choose another name or add --force to replace it", "exists")
+    if not _ours(out):
+        raise InputError(
+            f"{out} was not made by omi-keras, so --force will not replace it; choose another name", "exists"
+        )
+
+
+def write_file(out: Path, content: bytes, *, force: bool = False) -> None:
+    """Write a file that has our mark; missing folders are made.
+
+    Raises
+    ------
+    InputError
+        As :func:`refuse_existing_file`, also when something took the name meanwhile.
+    """
+    assert MARK in content, "what is written here can be replaced with --force"
+    refuse_existing_file(out, force)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{secrets.token_hex(8)}.part")
+    try:
+        with partial.open("xb") as file:
+            file.write(content)
+        if force and _ours(out):
+            partial.replace(out)
+        else:
+            move_to_new_name(partial, out)
+    except FileExistsError:
+        raise InputError(f"{out} was made by something else meanwhile and is left as it is", "exists") from None
+    finally:
+        with undisturbed():
+            partial.unlink(missing_ok=True)
+
+
+def _ours(path: Path) -> bool:
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_BYTES:
+            return False
+        return MARK in path.read_bytes()
+    except OSError:
+        return False
