@@ -1,13 +1,11 @@
-"""Where a probability lies: OMI ruled in, open, or ruled out. Standard library only."""
-
-from __future__ import annotations
+"""Where a probability lies: OMI ruled in, open, or ruled out. Bundles carry a copy of this file."""
 
 from collections.abc import Mapping
 
 RULE_IN, OPEN, RULE_OUT = "rule-in", "open", "rule-out"
 
 
-def band_of(probability: float, bands: Mapping[str, float | None] | None) -> str | None:
+def band_of(probability: float, bands: "Mapping[str, float | None] | None") -> "str | None":
     """``rule-in`` from ``bands["rule_in"]`` on, ``rule-out`` below ``bands["rule_out"]``, else ``open``.
 
     An edge that is None does not exist: no threshold reached its target. None without bands.

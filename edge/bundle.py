@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from edge import parity, script_start, verified
+from edge import bands, parity, script_start, verified
 from omi_keras.recordings import numbers
 
 # What device_parity.py consists of, in this order; each imports of ours what stands before it, at most.
-SCRIPT = (script_start, numbers, verified, parity)
+SCRIPT = (script_start, numbers, bands, verified, parity)
 SCRIPT_HEAD = (
     '"""This file was put together from omi-keras when the bundle was made; it needs NumPy and LiteRT alone."""'
 )
@@ -43,7 +43,7 @@ model.tflite      signature "{signature}".
                   leads I II III aVR aVL aVF V1 V2 V3 V4 V5 V6, R peak at sample {r_sample}. {crop}z-score
                   per lead is done inside.
                   Outputs "probability" (1) = P(OMI) and "logits" (1, 2) of no OMI and OMI, both NaN for a beat with
-                  missing values. OMI when P(OMI) >= {threshold:.6g}.
+                  missing values. OMI when P(OMI) >= {threshold:.6g}.{bands}
 manifest.json     all of this for programs, with SHA-256 sums of all files but this one and manifest.sig.
 manifest.sig      in a signed bundle: Ed25519 signature of manifest.json, and so of all files.
 device_parity.py  proves that a device computes what the trained model computed; it needs NumPy and LiteRT:
@@ -83,6 +83,7 @@ def write_bundle(
     contract = manifest["input"]
     crop = "The crop to samples 150 to 549 and the " if contract["shape"][2] == verified.SAMPLES[0] else "The "
     told = {"simulated": simulated, "samples": contract["shape"][2], "r_sample": contract["r_sample"], "crop": crop}
+    told |= {"bands": _bands_line(manifest.get("bands"))}
     files = {
         "model.tflite": model,
         "parity.npz": _npz(parity_set),
@@ -101,6 +102,13 @@ def write_bundle(
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8", newline="\n")
     return manifest
+
+
+def _bands_line(edges: dict[str, float | None] | None) -> str:
+    """What the README says of bands."""
+    named = {"rule_out": "ruled out when P(OMI) <", "rule_in": "ruled in when P(OMI) >="}
+    found = [f"{words} {edges[name]:.6g}" for name, words in named.items() if edges and edges[name] is not None]
+    return f"\n{' ' * 18}OMI is {', '.join(found)}; else it is open." if found else ""
 
 
 def device_script() -> str:

@@ -93,6 +93,10 @@ class StreamResult:
 class Detector:
     """Runs one bundle. An instance may be shared between threads.
 
+    It decides at the threshold, yes or no, and says the band: ``rule-in`` (of the validation ECGs from there on, at
+    least every second was OMI), ``rule-out`` (below it, at most one OMI in ten was lost; these are the usual targets),
+    and ``open`` between the two, where a person should be asked.
+
     Parameters
     ----------
     bundle

@@ -151,6 +151,7 @@ def export_bundle(
         "quantization": quantization,
         "simulated": bool(model.info["simulated"] or dataset.simulated),
         "threshold": model.threshold,
+        "bands": model.bands,
         "signature": SIGNATURE,
         "input": _input_contract(samples),
         "output": {"probability": "(1,) P(OMI)", "logits": "(1, 2) no OMI, OMI", "not_finite": "NaN in both"},

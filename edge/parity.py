@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.bands import OPEN, RULE_IN, RULE_OUT, band_of
 from edge.verified import LEADS, SAMPLES, BundleError, load, parity_set
 
 # Of the model: beat (1, 12, 600 or 400) float32 mV → probability (1,) and logits (1, 2).
@@ -188,9 +189,10 @@ def replayed(manifest: dict[str, Any], contents: dict[str, bytes], threads: int 
 
     Returns
     -------
-    ``passed``, ``failures`` (sentences), ``against_model`` and ``against_export`` (:func:`compare`),
-    ``latency_ms`` (median, p95), ``peak_memory_mb`` of this process (None where the system does not tell), and facts
-    about the machine.
+    ``passed``, ``failures`` (sentences), ``against_model`` and ``against_export`` (:func:`compare`), ``in_band`` (ECGs
+    in each band, None without bands), ``band_changes`` (ECGs in another one than by the trained model), ``latency_ms``
+    (median, p95), ``peak_memory_mb`` of this process (None where the system does not tell), and facts about the
+    machine.
 
     Raises
     ------
@@ -213,12 +215,17 @@ def replayed(manifest: dict[str, Any], contents: dict[str, bytes], threads: int 
     tolerance = DEVICE_TOLERANCE.get(manifest["quantization"], 0.02)
     failures = [f"against the trained model: {text}" for text in exceeded(against_model, _limits(manifest, tolerance))]
     failures += [f"against the export: {text}" for text in exceeded(against_export, {"max_delta": tolerance})]
+    bands = manifest.get("bands")
+    was, now = (np.array([str(band_of(p, bands)) for p in seen]) for seen in (parity["expected"], found))
     return {
         "passed": not failures,
         "failures": failures,
         "quantization": manifest["quantization"],
         "simulated": manifest["simulated"],
         "threshold": threshold,
+        "bands": bands,
+        "in_band": {name: int((now == name).sum()) for name in (RULE_IN, OPEN, RULE_OUT)} if bands else None,
+        "band_changes": int((was != now).sum()),
         "against_model": against_model,
         "against_export": against_export,
         "latency_ms": {
@@ -299,6 +306,9 @@ def _table(result: dict[str, Any]) -> str:
         lines.append(f"{name:28}{values}")
     latency, memory = result["latency_ms"], result["peak_memory_mb"]
     simulated = ", simulated" if result["simulated"] else ""
+    if result["in_band"]:
+        counted = ", ".join(f"{name} {count}" for name, count in result["in_band"].items())
+        lines += ["", f"{counted}; {result['band_changes']} in another band than by the trained model"]
     lines += [
         "",
         f"{result['against_model']['n']} ECGs{simulated}; latency per beat {latency['median']:.1f} ms median, "

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from omi_keras.recordings.numbers import is_count, is_number, is_probability, parse_json
+from omi_keras.recordings.numbers import are_bands, is_count, is_number, is_probability, parse_json
 
 FORMAT_VERSION = 1
 MANIFEST, SIGNATURE_FILE = "manifest.json", "manifest.sig"
@@ -159,6 +159,8 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> None:
         "simulated": isinstance(manifest["simulated"], bool),
         "input shape": shape in [[1, LEADS, samples] for samples in SAMPLES],
         "limits": isinstance(limits, dict) and all(k in DIFFERENCES and is_limit(v) for k, v in limits.items()),
+        # Bundles of omi-keras 0.1.0 have none.
+        "bands": are_bands(manifest.get("bands")),
         "parity": isinstance(seen, dict) and all(is_limit(seen.get(name)) for name in DIFFERENCES),
     }
     for name, is_good in good.items():

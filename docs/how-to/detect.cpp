@@ -1,5 +1,7 @@
 // g++ -std=c++17 detect.cpp -o detect -L "$LITERT" -lLiteRt -Wl,-rpath,"$LITERT"
-// ./detect bundle/model.tflite beat.f32 0.31     exit code 0: no OMI, 3: OMI, 2: no answer
+// ./detect bundle/model.tflite beat.f32 0.31               exit code 0: no OMI, 3: OMI, 2: no answer
+// ./detect bundle/model.tflite beat.f32 0.31 0.08 0.47     also the band: below rule_out, from rule_in on, or between
+//                                                          (manifest.json; - where it says null)
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -53,8 +55,15 @@ static LiteRtRankedTensorType type(std::vector<int32_t> shape) {
   return t;
 }
 
+// As edge/bands.py.
+static const char* band(double probability, const std::string& rule_out, const std::string& rule_in) {
+  if (rule_in != "-" && probability >= std::atof(rule_in.c_str())) return "  rule-in";
+  if (rule_out != "-" && probability < std::atof(rule_out.c_str())) return "  rule-out";
+  return "  open";
+}
+
 int main(int argc, char** argv) {
-  if (argc != 4) return 2;
+  if (argc != 4 && argc != 6) return 2;
   LiteRtEnvironment environment;
   LiteRtModel model;
   LiteRtSignature signature;
@@ -99,6 +108,6 @@ int main(int argc, char** argv) {
   const float probability = *static_cast<float*>(memory);
   check(LiteRtUnlockTensorBuffer(outputs[place]), "output");
   if (!(probability >= 0 && probability <= 1)) return 2;  // NaN: the beat has missing values
-  std::printf("P(OMI) %.9f\n", probability);
+  std::printf("P(OMI) %.9f%s\n", probability, argc == 6 ? band(probability, argv[4], argv[5]) : "");
   return probability >= std::atof(argv[3]) ? 3 : 0;
 }

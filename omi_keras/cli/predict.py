@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @verify_option
 @json_option
 def predict(model_or_bundle: Path, files: tuple[Path, ...], public_key: Path | None, as_json: bool) -> None:
-    """Judge ECG FILEs with a bundle or a model folder: probability, decision at the operating point, quality.
+    """Judge ECG FILEs with a bundle or a model folder: probability, decision at the operating point, band, quality.
+
+    The band is rule-in, open or rule-out, of models that have such thresholds.
 
     A file that cannot be judged gets a sentence instead, the others are judged, and the exit code is 2.
 
@@ -49,13 +51,15 @@ def predict(model_or_bundle: Path, files: tuple[Path, ...], public_key: Path | N
                 "probability": found.probability,
                 "decision": bool(found.decision),
                 "threshold": found.threshold,
+                "band": found.band,
                 "quality": list(found.quality),
             }
         )
         if not as_json:
             decision = "OMI" if found.decision else "no OMI"
+            band = f"  {found.band}" if found.band else ""
             quality = " ".join(found.quality) or "good"
-            click.echo(f"{file}  P(OMI) {found.probability:.3f}  {decision}  quality: {quality}")
+            click.echo(f"{file}  P(OMI) {found.probability:.3f}  {decision}{band}  quality: {quality}")
     if as_json:
         result(rows, as_json, "")
     if any("error" in row for row in rows):

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from omi_keras.cli.bands_text import bands_text
 from omi_keras.cli.options import FOLDER, force_option, json_option, out_argument
 from omi_keras.cli.terminal import result
 
@@ -33,6 +34,7 @@ def select(run: Path, out: Path, by: Any, force: bool, as_json: bool) -> None:
     refuse_existing(out, "model.json", force)
     model = load_run(run).select(by)
     model.save(out, force=force)
-    names = ("model", "simulated", "fold", "selected_by", "threshold", "metrics")
-    told = f"{model.name} of fold {model.info['fold']} in {out}, threshold {model.threshold:.4f}"
+    names = ("model", "simulated", "fold", "selected_by", "threshold", "bands", "metrics")
+    told = f"{model.name} of fold {model.info['fold']} in {out}, threshold {model.threshold:.4f}; "
+    told += bands_text(model.bands, model.info["bands_details"], model.simulated)
     result({name: model.info[name] for name in names}, as_json, told)

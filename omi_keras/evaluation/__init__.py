@@ -5,15 +5,18 @@ from typing import TYPE_CHECKING
 from omi_keras.lazy import names_of
 
 if TYPE_CHECKING:
+    from omi_keras.evaluation.bands import describe_bands as describe_bands
+    from omi_keras.evaluation.bands import find_bands as find_bands
+    from omi_keras.evaluation.bands import rule_in_threshold as rule_in_threshold
+    from omi_keras.evaluation.bands import rule_out_threshold as rule_out_threshold
     from omi_keras.evaluation.bootstrap import patient_bootstrap as patient_bootstrap
     from omi_keras.evaluation.calibration import brier_score as brier_score
     from omi_keras.evaluation.calibration import calibration_curve as calibration_curve
     from omi_keras.evaluation.calibration import net_benefit as net_benefit
     from omi_keras.evaluation.comparison import comparisons as comparisons
     from omi_keras.evaluation.comparison import holm as holm
+    from omi_keras.evaluation.conformal import conformal_p_values as conformal_p_values
     from omi_keras.evaluation.decisions import decision_table as decision_table
-    from omi_keras.evaluation.decisions import rule_in_threshold as rule_in_threshold
-    from omi_keras.evaluation.decisions import rule_out_threshold as rule_out_threshold
     from omi_keras.evaluation.delong import paired_delong as paired_delong
     from omi_keras.evaluation.metrics import best_f1_threshold as best_f1_threshold
     from omi_keras.evaluation.metrics import operating_point_metrics as operating_point_metrics
@@ -23,15 +26,18 @@ if TYPE_CHECKING:
     from omi_keras.evaluation.tables import table5 as table5
 
 _HOME = {
+    "describe_bands": "omi_keras.evaluation.bands",
+    "find_bands": "omi_keras.evaluation.bands",
+    "rule_in_threshold": "omi_keras.evaluation.bands",
+    "rule_out_threshold": "omi_keras.evaluation.bands",
     "patient_bootstrap": "omi_keras.evaluation.bootstrap",
     "brier_score": "omi_keras.evaluation.calibration",
     "calibration_curve": "omi_keras.evaluation.calibration",
     "net_benefit": "omi_keras.evaluation.calibration",
     "comparisons": "omi_keras.evaluation.comparison",
     "holm": "omi_keras.evaluation.comparison",
+    "conformal_p_values": "omi_keras.evaluation.conformal",
     "decision_table": "omi_keras.evaluation.decisions",
-    "rule_in_threshold": "omi_keras.evaluation.decisions",
-    "rule_out_threshold": "omi_keras.evaluation.decisions",
     "paired_delong": "omi_keras.evaluation.delong",
     "best_f1_threshold": "omi_keras.evaluation.metrics",
     "operating_point_metrics": "omi_keras.evaluation.metrics",

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from omi_keras.evaluation.bands import RULE_IN_PPV, RULE_OUT_SENSITIVITY, find_bands
 from omi_keras.evaluation.bootstrap import patient_numbers
 from omi_keras.evaluation.metrics import (
     checked_threshold,
@@ -19,52 +20,11 @@ from omi_keras.evaluation.metrics import (
 )
 from omi_keras.evaluation.proportions import rate_intervals
 
-RULE_OUT_SENSITIVITY = 0.9
-RULE_IN_PPV = 0.5
 RATES = ("sensitivity", "specificity", "ppv", "npv")
 DECISIONS_COLUMNS = (
     "rule", "chosen_on", "split", "threshold", "true_positive", "false_positive", "false_negative", "true_negative",
     "alarm_share", *(f"{name}{end}" for name in RATES for end in ("", "_lo", "_hi")), "simulated",
 )  # fmt: skip
-
-
-def rule_out_threshold(
-    omi: npt.ArrayLike, probability: npt.ArrayLike, sensitivity: float = RULE_OUT_SENSITIVITY
-) -> float:
-    """Return the threshold t of the **fewest alarms** at which ``probability >= t`` has at least this sensitivity.
-
-    ECGs below t may be ruled out; no decision with fewer alarms misses so few. NaN without OMI. Between two observed
-    probabilities, see :func:`~omi_keras.evaluation.metrics.threshold_from`.
-
-    Raises
-    ------
-    InputError
-        See :func:`~omi_keras.evaluation.metrics.validated`.
-    """
-    thresholds, true, _ = threshold_counts(omi, probability)
-    if thresholds.size == 0 or true[-1] == 0:
-        return np.nan
-    # Descending thresholds: sensitivity only grows, the first that is enough is the highest. Counts, because 0.9 × 10
-    # must be 9 whatever floats say.
-    enough = true >= np.ceil(sensitivity * true[-1] - 1e-9)
-    return threshold_from(thresholds, int(np.argmax(enough)))
-
-
-def rule_in_threshold(omi: npt.ArrayLike, probability: npt.ArrayLike, ppv: float = RULE_IN_PPV) -> float:
-    """Return the threshold t of the **most alarms** at which ``probability >= t`` has at least this PPV.
-
-    PPV does not only grow with the threshold: somewhat higher thresholds than t may have a lower PPV. NaN where no
-    threshold reaches it, and without ECGs. Between two observed probabilities, see
-    :func:`~omi_keras.evaluation.metrics.threshold_from`.
-
-    Raises
-    ------
-    InputError
-        See :func:`~omi_keras.evaluation.metrics.validated`.
-    """
-    thresholds, true, false = threshold_counts(omi, probability)
-    enough = np.flatnonzero(true >= ppv * (true + false) - 1e-9)
-    return threshold_from(thresholds, int(enough[-1])) if enough.size else np.nan
 
 
 def threshold_at_specificity(omi: npt.ArrayLike, probability: npt.ArrayLike, specificity: float) -> float:
@@ -89,7 +49,7 @@ def threshold_at_specificity(omi: npt.ArrayLike, probability: npt.ArrayLike, spe
 def decision_table(splits: Mapping[str, Mapping[str, Any]], threshold: float, simulated: bool) -> pd.DataFrame:
     """Return what each rule decides on each split: confusion matrix and rates with 95 % intervals.
 
-    Rules: the operating point; ruling out (:func:`rule_out_threshold`) and in (:func:`rule_in_threshold`), chosen on
+    Rules: the operating point; ruling out and in (:func:`~omi_keras.evaluation.bands.find_bands`), chosen on
     validation as the operating point was and applied to both splits; where the splits have ``stemi``, the STEMI
     criteria, and the model at the specificity that those have on validation.
 
@@ -116,10 +76,11 @@ def decision_table(splits: Mapping[str, Mapping[str, Any]], threshold: float, si
     """
     chosen = splits["validation"]
     omi, probability = chosen["omi"], chosen["probability"]
+    low, high = (np.nan if edge is None else edge for edge in find_bands(omi, probability).values())
     rules: list[tuple[str, str, float, str]] = [
         ("operating point (highest F1)", "validation", checked_threshold(threshold), "probability"),
-        (f"rule out (sensitivity ≥ {RULE_OUT_SENSITIVITY:g})", "validation", rule_out_threshold(omi, probability), ""),
-        (f"rule in (PPV ≥ {RULE_IN_PPV:g})", "validation", rule_in_threshold(omi, probability), ""),
+        (f"rule out (sensitivity ≥ {RULE_OUT_SENSITIVITY:g})", "validation", low, ""),
+        (f"rule in (PPV ≥ {RULE_IN_PPV:g})", "validation", high, ""),
     ]
     if all("stemi" in arrays for arrays in splits.values()):
         specificity = operating_point_metrics(omi, np.asarray(chosen["stemi"], float), 0.5)["specificity"]

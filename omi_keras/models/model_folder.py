@@ -24,7 +24,7 @@ from omi_keras.data.tables import read_table
 from omi_keras.models.backend import load_backend
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
 from omi_keras.recordings.errors import InputError
-from omi_keras.recordings.numbers import is_count, is_probability
+from omi_keras.recordings.numbers import are_bands, is_count, is_probability
 
 if TYPE_CHECKING:
     import keras
@@ -151,18 +151,6 @@ def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, 
 def _is_name(file: str) -> bool:
     """Whether this names a file in the folder itself."""
     return file not in ("", ".", "..") and not set(file) & set("/\\\0")
-
-
-def are_bands(value: Any) -> bool:
-    """Whether this is ``{"rule_out": p, "rule_in": p}``, either of them None where no threshold is one; or None."""
-    if value is None:
-        return True
-    if not isinstance(value, dict) or set(value) != {"rule_out", "rule_in"}:
-        return False
-    low, high = value["rule_out"], value["rule_in"]
-    if not all(edge is None or is_probability(edge) for edge in (low, high)):
-        return False
-    return low is None or high is None or low <= high
 
 
 def load_any(name: str, path: Path, contract: str = CONTRACT) -> keras.Model | RandomForest:

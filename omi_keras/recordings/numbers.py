@@ -15,6 +15,18 @@ def is_probability(value: Any) -> bool:
     return is_number(value) and 0 <= value <= 1
 
 
+def are_bands(value: Any) -> bool:
+    """Whether this is ``{"rule_out": p, "rule_in": p}``, in order, either of them None where there is none; or None."""
+    if value is None:
+        return True
+    if not isinstance(value, dict) or set(value) != {"rule_out", "rule_in"}:
+        return False
+    low, high = value["rule_out"], value["rule_in"]
+    if not all(edge is None or is_probability(edge) for edge in (low, high)):
+        return False
+    return low is None or high is None or low <= high
+
+
 def is_count(value: Any) -> bool:
     """Whether a value is a whole number from 0 on that fits into 64 bits."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63

@@ -14,6 +14,7 @@ from omi_keras.data.artifacts import read_json, remove, write_json
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import rotation
 from omi_keras.data.in_place import Journal, put_or_keep
+from omi_keras.evaluation.bands import chosen_bands
 from omi_keras.evaluation.metrics import best_f1_threshold, operating_point_metrics, ranking_metrics
 from omi_keras.models.archive import errors_name
 from omi_keras.models.catalogue import RANDOM_FOREST
@@ -142,6 +143,8 @@ def _train(
     }
     for split, values in probability.items():
         metrics[split] = ranking_metrics(omi[split], values) | operating_point_metrics(omi[split], values, threshold)
+    patient_id = cohort.dataset.ecgs["patient_id"].to_numpy()[parts["validation"]]
+    metrics |= chosen_bands(omi["validation"], probability["validation"], patient_id)
     metrics |= {"threshold": threshold, "best_epoch": fitted.best_epoch, "epochs": len(fitted.history)}
     metrics["ecgs"] = {split: len(rows) for split, rows in parts.items()}
     metrics["omi"] = {split: int(omi[split].sum()) for split in parts}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from omi_keras.data.folds import rotation
+from omi_keras.evaluation.bands import chosen_bands
 from omi_keras.model import Model
 from omi_keras.models.model_folder import weights_name
 
@@ -19,10 +20,14 @@ def select_model(run: Run, by: Literal["validation", "test"] = "validation") -> 
     """
     best = run.best(by)
     _, validation_fold, test_fold = rotation(best.fold, run.config["n_folds"])
+    # Not from metrics.json, where runs of omi-keras 0.1.0 have none.
+    judged = best.split("validation")
+    bands = chosen_bands(judged["omi"], judged["probability"], run.patient_ids(judged["ecg_id"]))
     info = {
         "model": run.model,
         "simulated": run.simulated,
         "threshold": best.metrics["threshold"],
+        **bands,
         "metrics": {split: best.metrics[split] for split in ("validation", "test")},
         "fold": best.fold,
         "validation_fold": validation_fold,

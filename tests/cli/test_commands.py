@@ -138,7 +138,7 @@ def test_predict_with_bundle_and_with_model_folder(int8_bundle, model_folder, re
         assert result.exit_code == 0
         found[name] = json.loads(result.stdout)
         assert [set(row) for row in found[name]] == [
-            {"file", "ecg_id", "probability", "decision", "threshold", "quality"}
+            {"file", "ecg_id", "probability", "decision", "threshold", "band", "quality"}
         ] * 3
     for a, b in zip(found["bundle"], found["model"], strict=True):
         assert a["probability"] == pytest.approx(b["probability"], abs=0.1)

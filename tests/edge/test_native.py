@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.bands import band_of
 from edge.verified import load, parity_set
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +37,18 @@ def test_native_code_computes_the_same(program, int8_bundle, tmp_path):
         found = float(re.search(r"P\(OMI\) (\S+)", done.stdout).group(1))
         assert found == pytest.approx(known["exported"][i], abs=1e-6)
         assert done.returncode == (3 if known["exported"][i] >= threshold else 0)
+
+
+def test_native_code_says_the_band(program, int8_bundle, tmp_path):
+    known = parity_set(load(int8_bundle)[1]["parity.npz"])
+    known["beats"][0].tofile(tmp_path / "beat.f32")
+    p = float(known["exported"][0])
+    edges = [(p + 0.01, p + 0.02), (p - 0.02, p - 0.01), (p - 0.01, p + 0.01), (None, p - 0.01), (p + 0.01, None)]
+    for rule_out, rule_in in edges:
+        given = ["-" if edge is None else repr(edge) for edge in (rule_out, rule_in)]
+        command = [program, int8_bundle / "model.tflite", tmp_path / "beat.f32", "0.5", *given]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, encoding="utf-8")
+        assert done.stdout.split()[-1] == band_of(p, {"rule_out": rule_out, "rule_in": rule_in})
 
 
 def test_native_code_refuses(program, int8_bundle, tmp_path):

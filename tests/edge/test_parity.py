@@ -17,7 +17,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from edge import parity, verified
 from edge.bundle import device_script
 from edge.parity import compare, exceeded, replay
-from edge.verified import FILES, BundleError, verify
+from edge.verified import FILES, BundleError, load, verify
+from omi_keras.model import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -313,3 +314,30 @@ def test_script_in_the_repository_is_the_same_judge(int8_bundle):
     )
     assert done.returncode == 0, done.stderr
     assert (int8_bundle / "device_parity.py").read_text(encoding="utf-8") == device_script()
+
+
+def test_bands_are_counted_on_the_device(bundle, model_folder):
+    manifest, contents = load(bundle)
+    assert manifest["bands"] == load_model(model_folder).bands
+    expected = verified.parity_set(contents["parity.npz"])["exported"]
+    edges = {"rule_out": float(np.quantile(expected, 0.3)), "rule_in": float(np.quantile(expected, 0.8))}
+    resign(bundle, bands=edges)
+    found = json.loads(device_parity(bundle, "--json").stdout)
+    counted = found["in_band"]
+    assert sum(counted.values()) == expected.size
+    # Another processor may round an ECG over an edge.
+    assert abs(counted["rule-out"] - (expected < edges["rule_out"]).sum()) <= 2
+    assert abs(counted["rule-in"] - (expected >= edges["rule_in"]).sum()) <= 2
+    assert f"rule-in {counted['rule-in']}, open" in device_parity(bundle).stdout
+
+
+def test_a_bundle_may_have_no_bands_but_no_absurd_ones(bundle):
+    resign(bundle, bands=None)
+    done = device_parity(bundle)
+    assert done.returncode == 0, done.stdout
+    assert "rule-in" not in done.stdout
+    for edges in ({"rule_out": 0.7, "rule_in": 0.2}, {"rule_out": 0.1}, [0.1, 0.2], {"rule_out": True, "rule_in": 1}):
+        resign(bundle, bands=edges)
+        done = device_parity(bundle)
+        assert done.returncode == 1
+        assert "has no good bands" in done.stdout

@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from omi_keras.evaluation.decisions import (
-    DECISIONS_COLUMNS,
-    RATES,
-    decision_table,
-    rule_in_threshold,
-    rule_out_threshold,
-    threshold_at_specificity,
-)
+from omi_keras.evaluation.bands import rule_in_threshold, rule_out_threshold
+from omi_keras.evaluation.decisions import DECISIONS_COLUMNS, RATES, decision_table, threshold_at_specificity
 from omi_keras.evaluation.proportions import rate_intervals
 
 ecgs = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 8)), min_size=1, max_size=40)
