@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from omi_keras.beats.contracts import CONTRACT
 from omi_keras.data.folds import rotation
 from omi_keras.model import Model
 from omi_keras.models.model_folder import weights_name
@@ -21,6 +22,7 @@ def select_model(run: Run, by: Literal["validation", "test"] = "validation") -> 
     _, validation_fold, test_fold = rotation(best.fold, run.config["n_folds"])
     info = {
         "model": run.model,
+        "input": run.config.get("input", CONTRACT),
         "simulated": run.simulated,
         "threshold": best.metrics["threshold"],
         "metrics": {split: best.metrics[split] for split in ("validation", "test")},
