@@ -61,6 +61,8 @@ def train(
     """
     if model == RANDOM_FOREST and (unused := _given(context, NETWORK_OPTIONS)):
         click.echo(f"random-forest has no use for {', '.join(unused)}", err=True)
+    if model == RANDOM_FOREST and _given(context, ("input",)):
+        raise click.UsageError("--input is for networks: random-forest reads features of the median beat; leave it out")
     from omi_keras.data.artifacts import refuse_existing
 
     if not options["resume"]:

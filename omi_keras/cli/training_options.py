@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from omi_keras.beats.contracts import CONTRACTS
 from omi_keras.cli.options import FOLDER, force_option, json_option, seed_option
 from omi_keras.cli.terminal import INTERRUPTED, fail, finite, fold_list
 from omi_keras.models.catalogue import NETWORKS, RANDOM_FOREST
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 # What is not asked for is as in the paper, for every network.
 PAPER = Protocol(NETWORKS[0])
 # Options that are fields of the protocol as they are.
-SETTINGS = ("epochs", "batch_size", "balance", "seed", "weight_decay", "schedule", "stop_after", "monitor")
+SETTINGS = ("epochs", "batch_size", "balance", "seed", "weight_decay", "schedule", "stop_after", "monitor", "input")
 
 
 def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -78,6 +79,11 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--balance", type=click.Choice(["batch", "class"]), default=PAPER.balance, show_default=True,
             help="batch: undersample within each batch, as the paper; class: full batches, half of them OMI.",
+        ),
+        click.option(
+            "--input", type=click.Choice(CONTRACTS), default=PAPER.input, show_default=True,
+            help="Input contract of the network. zscore-400, the paper's: 400 samples at 500 Hz, z-scored per lead; "
+            "maxabs-200, of weights published in 2025: 200 at 250 Hz, each lead divided by its largest absolute value.",
         ),
         click.option("--batch-size", type=click.IntRange(2), default=PAPER.batch_size, show_default=True),
         click.option("--epochs", type=click.IntRange(1), default=PAPER.epochs, show_default=True),

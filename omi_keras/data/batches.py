@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from omi_keras.beats.contracts import CONTRACT, input_shape
 from omi_keras.beats.model_inputs import model_input
 
 Balance = Literal["batch", "class"]
@@ -99,10 +100,10 @@ def _class_batches(omi: np.ndarray, batch_size: int, rng: np.random.Generator) -
     return [rng.permutation(np.concatenate(pair)) for pair in pairs]
 
 
-def read_batch(beats: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Model input (len(rows), 12, 400, 1) float32 of some rows of (n, 12, 600) beats."""
+def read_batch(beats: np.ndarray, rows: np.ndarray, contract: str = CONTRACT) -> np.ndarray:
+    """Model inputs (len(rows), 12, 400, 1) float32 of some rows of (n, 12, 600) beats, or as the contract has them."""
     # A memory map reads ascending rows in one sweep of the disk.
     order = np.argsort(rows)
-    x = np.empty((len(rows), 12, 400, 1), np.float32)
-    x[order] = model_input(beats[rows[order]])[..., None]
+    x = np.empty((len(rows), *input_shape(contract)), np.float32)
+    x[order] = model_input(beats[rows[order]], contract)[..., None]
     return x

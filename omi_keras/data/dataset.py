@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from omi_keras.beats.contracts import CONTRACT
 from omi_keras.data import tables
 from omi_keras.data.artifacts import read_json, sha256
 from omi_keras.data.batches import Balance
@@ -129,16 +130,18 @@ class Dataset:
 
     def training_data(
         self, fold: int, epoch: int = 1, *, n_folds: int = 10, seed: int = 0, batch_size: int = 128,
-        balance: Balance = "batch",
+        balance: Balance = "batch", contract: str = CONTRACT,
     ) -> tf.data.Dataset:  # fmt: skip
         """The batches of one epoch of one fold's training part, as :func:`omi_keras.cross_validate` trains on them.
 
-        Pairs of x (n, 12, 400, 1) float32, standardised beats, and y (n,) int32, for ``network.fit``. Each epoch draws
-        others; the same seed, fold and epoch draw the same.
+        Pairs of x (n, 12, 400, 1) float32, the model inputs of ``contract`` (``maxabs-200``: (n, 12, 200, 1)), and
+        y (n,) int32, for ``network.fit``. Each epoch draws others; the same seed, fold and epoch draw the same.
         """
         from omi_keras.data.pipeline import training_data
 
-        return training_data(self, fold, epoch, n_folds=n_folds, seed=seed, batch_size=batch_size, balance=balance)
+        return training_data(
+            self, fold, epoch, n_folds=n_folds, seed=seed, batch_size=batch_size, balance=balance, contract=contract
+        )
 
     def save(self, path: str | Path, *, force: bool = False) -> Dataset:
         """Write it into a new folder; return the dataset on disk."""

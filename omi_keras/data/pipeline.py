@@ -12,15 +12,15 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from omi_keras.beats.contracts import CONTRACT, input_shape
 from omi_keras.data.batches import Balance, fold_batches, read_batch
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import assign_folds, check_both_classes, rotation
 from omi_keras.recordings.errors import InputError
 
-# Model inputs of as many bytes stay in memory, standardised once (100,000 ECGs); of more, each batch is read from the
+# Model inputs of as many bytes stay in memory, made once (100,000 ECGs); of more, each batch is read from the
 # memory map when its turn comes.
 IN_MEMORY_BYTES = 2 << 30
-BYTES_PER_ECG = 12 * 400 * 4
 # Steps that are ready before they are asked for: one that is copied, one that is being gathered.
 AHEAD = 2
 _PART = 2048
@@ -37,21 +37,31 @@ class TrainingPipeline:
         (n_ecgs,) labels 0/1.
     training
         Rows that batches are drawn from.
+    contract
+        Input contract of the network, one of :data:`omi_keras.beats.CONTRACTS`.
     memory
         Bytes of model inputs that may stay in memory.
     """
 
     def __init__(
-        self, beats: np.ndarray, omi: np.ndarray, training: np.ndarray, *, memory: int = IN_MEMORY_BYTES
+        self,
+        beats: np.ndarray,
+        omi: np.ndarray,
+        training: np.ndarray,
+        contract: str = CONTRACT,
+        *,
+        memory: int = IN_MEMORY_BYTES,
     ) -> None:
-        self._beats = beats
+        self._beats, self._contract = beats, contract
+        self._shape = (None, *input_shape(contract))
         self._labels = tf.constant(np.asarray(omi), tf.int32)
         self._inputs: tf.Tensor | None = None
-        if len(training) * BYTES_PER_ECG <= memory:
-            inputs = np.empty((len(training), 12, 400, 1), np.float32)
+        shape = (len(training), *input_shape(contract))
+        if 4 * np.prod(shape) <= memory:
+            inputs = np.empty(shape, np.float32)
             for start in range(0, len(training), _PART):
                 part = slice(start, start + _PART)
-                inputs[part] = read_batch(beats, training[part])
+                inputs[part] = read_batch(beats, training[part], contract)
             with tf.device("CPU"):
                 self._inputs = tf.constant(inputs)
             place = np.full(len(beats), -1, np.int64)
@@ -59,7 +69,7 @@ class TrainingPipeline:
             self._place = tf.constant(place)
 
     def epoch(self, batches: Sequence[np.ndarray]) -> tf.data.Dataset:
-        """The batches of rows as pairs of x (n, 12, 400, 1) float32 and y (n,) int32, in their order."""
+        """The batches of rows as pairs of x (n, 12, 400 or 200, 1) float32 and y (n,) int32, in order."""
         rows = tf.RaggedTensor.from_row_lengths(
             np.concatenate([np.empty(0, np.int64), *batches]), [len(batch) for batch in batches]
         )
@@ -73,11 +83,12 @@ class TrainingPipeline:
         if self._inputs is not None:
             x = tf.gather(self._inputs, tf.gather(self._place, rows))
         else:
-            x = tf.ensure_shape(
-                tf.numpy_function(lambda chosen: read_batch(self._beats, chosen), [rows], tf.float32, stateful=False),
-                (None, 12, 400, 1),
-            )
+            x = tf.numpy_function(self._read, [rows], tf.float32, stateful=False)
+            x = tf.ensure_shape(x, self._shape)
         return x, tf.gather(self._labels, rows)
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        return read_batch(self._beats, rows, self._contract)
 
 
 def training_data(
@@ -89,6 +100,7 @@ def training_data(
     seed: int = 0,
     batch_size: int = 128,
     balance: Balance = "batch",
+    contract: str = CONTRACT,
 ) -> tf.data.Dataset:
     """What a run of the same settings trains on in one epoch of one fold, for a network of one's own.
 
@@ -104,16 +116,18 @@ def training_data(
         Of the division into patient-grouped folds.
     batch_size, balance
         As :func:`omi_keras.data.batches.epoch_batches`.
+    contract
+        Input contract of the network, one of :data:`omi_keras.beats.CONTRACTS`.
 
     Returns
     -------
-    Pairs of x (n, 12, 400, 1) float32, z-scored per lead, and y (n,) int32. The batches are shuffled already and of
-    their own sizes: ``network.fit(data, shuffle=False)``.
+    Pairs of x (n, 12, 400, 1) float32, z-scored per lead, and y (n,) int32; of ``maxabs-200``, x is (n, 12, 200, 1).
+    The batches are shuffled already and of their own sizes: ``network.fit(data, shuffle=False)``.
 
     Raises
     ------
     InputError
-        When there is no such fold or epoch, or a part of the fold has one class only.
+        When there is no such fold, epoch or contract, or a part of the fold has one class only.
 
     Examples
     --------
@@ -137,4 +151,4 @@ def training_data(
     batches = fold_batches(omi, training, fold, epoch, seed=seed, batch_size=batch_size, balance=balance)
     # Of one epoch, the rows that it draws are enough.
     drawn = np.unique(np.concatenate(batches)) if batches else training[:0]
-    return TrainingPipeline(dataset.beats, omi, drawn).epoch(batches)
+    return TrainingPipeline(dataset.beats, omi, drawn, contract).epoch(batches)

@@ -46,13 +46,7 @@ def build(
     """
     from omi_keras.models.backend import load_backend
 
-    _, samples, _ = input_shape(contract)
-    if samples < SHORTEST.get(name, 0):
-        raise InputError(
-            f"{name} pools {SHORTEST[name]} samples into one, and input contract {contract} has {samples} samples; "
-            f"take {CONTRACT}",
-            "contract",
-        )
+    _, samples, _ = input_for(name, contract)
     load_backend()
     import keras
 
@@ -74,3 +68,26 @@ def build(
             return builders[name](samples)
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def input_for(name: str, contract: str) -> tuple[int, int, int]:
+    """:func:`omi_keras.beats.input_shape` of a contract that a network can take.
+
+    Raises
+    ------
+    InputError
+        When the contract is not known, its input is too short for the network, or there is no network that takes one.
+    """
+    shape = input_shape(contract)
+    if name == RANDOM_FOREST and contract != CONTRACT:
+        raise InputError(
+            f"a random forest reads features of the median beat and has no input contract {contract}; leave it out",
+            "contract",
+        )
+    if shape[1] < SHORTEST.get(name, 0):
+        raise InputError(
+            f"{name} pools {SHORTEST[name]} samples into one, and input contract {contract} has {shape[1]} samples; "
+            f"take {CONTRACT}",
+            "contract",
+        )
+    return shape

@@ -65,7 +65,7 @@ def fit_fold(
     """
     # Weights, and nothing else, come from this seed: batches have their own generator.
     seed = int(np.random.SeedSequence([protocol.seed, fold]).generate_state(1)[0])
-    model = build(protocol.model, protocol.precision, seed)
+    model = build(protocol.model, protocol.precision, seed, protocol.input)
     if start is not None:
         start_from_imagenet(model, start)
     optimizer: keras.optimizers.Optimizer = TorchAdam(protocol.learning_rate, protocol.weight_decay)
@@ -96,7 +96,7 @@ def fit_fold(
 
     # What is saved: without an optimizer, whose slots would make the file three times as large, and in float32. It is
     # judged as well, because a network that computes in 16 bits gives other numbers than the one that anybody gets.
-    saved = build(protocol.model, "float32")
+    saved = build(protocol.model, contract=protocol.input)
     first = batches_of(1)
     train = _epoch(protocol, model, optimizer, beats, omi, training, first)
     own = [] if plateau is None else [plateau]
@@ -136,7 +136,7 @@ def _judged(
     protocol: Protocol, network: keras.Model, beats: np.ndarray, omi: np.ndarray, validation: np.ndarray, epoch: int
 ) -> dict[str, float]:
     """What the validation part says of the network: the ``val_`` columns of ``history.csv``."""
-    logits = predict_logits(network, beats, validation)
+    logits = predict_logits(network, beats, validation, contract=protocol.input)
     if not np.isfinite(logits).all():
         raise InputError(
             f"training diverged in epoch {epoch}: the network no longer gives numbers; lower --learning-rate",
@@ -168,9 +168,10 @@ def _epoch(
     if keras.backend.backend() == "jax":
         from omi_keras.training.jax_epoch import jax_epoch
 
-        return jax_epoch(model, optimizer, beats, omi, training, protocol.devices)
+        return jax_epoch(model, optimizer, beats, omi, training, protocol.devices, protocol.input)
     from omi_keras.data.pipeline import TrainingPipeline
     from omi_keras.training.tensorflow_epoch import sizes_to_compile, tensorflow_epoch
 
     sizes = sizes_to_compile(protocol.model, first, protocol.epochs)
-    return tensorflow_epoch(model, optimizer, TrainingPipeline(beats, omi, training), sizes)
+    pipeline = TrainingPipeline(beats, omi, training, protocol.input)
+    return tensorflow_epoch(model, optimizer, pipeline, sizes)

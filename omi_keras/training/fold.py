@@ -187,7 +187,7 @@ def _fit_network(
     return _Fitted(
         progress.history,
         progress.best.epoch,
-        lambda rows: omi_probability(predict_logits(model, cohort.inputs, rows)),
+        lambda rows: omi_probability(predict_logits(model, cohort.inputs, rows, contract=protocol.input)),
         lambda folder: save_network(folder / "model.keras", model),
     )
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from omi_keras.beats.contracts import CONTRACT
 from omi_keras.data.batches import read_batch
 from omi_keras.models.fast.fast_form import fast_form
 from omi_keras.models.fast.filled_batches import ignoring_filling, rows_that_count
@@ -31,6 +32,7 @@ def jax_epoch(
     omi: np.ndarray,
     training: np.ndarray,
     devices: int = 1,
+    contract: str = CONTRACT,
 ) -> Epoch:
     """A function that trains ``model`` on batches of rows and returns the mean loss over their ECGs.
 
@@ -46,6 +48,8 @@ def jax_epoch(
         Rows that batches are drawn from.
     devices
         Devices of this machine that share each batch.
+    contract
+        Input contract of the model.
 
     Raises
     ------
@@ -60,11 +64,8 @@ def jax_epoch(
     place = np.full(len(beats), -1)
     place[training] = np.arange(len(training))
     # Read in the order of the disk, in parts: at most one part is twice in memory.
-    stored = (
-        jnp.concatenate([jnp.asarray(read_batch(beats, part)) for part in np.array_split(training, 32) if len(part)])
-        if len(training) <= ON_DEVICE
-        else None
-    )
+    parts = [part for part in np.array_split(training, 32) if len(part)] if len(training) <= ON_DEVICE else []
+    stored = jnp.concatenate([jnp.asarray(read_batch(beats, part, contract)) for part in parts]) if parts else None
     if where and stored is not None:
         stored = where.copied(stored)
     pick = jax.jit(lambda inputs, rows: inputs[rows], out_shardings=where.rows if where else None)
@@ -74,7 +75,7 @@ def jax_epoch(
         losses = []
         for number, rows in enumerate(batches, start=1):
             filled, counts = _filled(rows, grain)
-            x = read_batch(beats, filled) if stored is None else pick(stored, place[filled])
+            x = read_batch(beats, filled, contract) if stored is None else pick(stored, place[filled])
             batch = x, omi[filled], counts
             state, loss = step(state, *(map(where.divided, batch) if where else batch))
             losses.append(loss * len(rows))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from omi_keras.beats.contracts import CONTRACT, input_shape
-from omi_keras.models.catalogue import LEARNING_RATES
+from omi_keras.beats.contracts import CONTRACT
+from omi_keras.models.catalogue import LEARNING_RATES, input_for
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count, is_number
 
@@ -73,7 +73,7 @@ class Protocol:
         for name, choices in (("schedule", RateSchedule), ("monitor", Monitor)):
             if getattr(self, name) not in get_args(choices):
                 self._refuse(name, f"take {' or '.join(get_args(choices))}")
-        input_shape(self.input)
+        input_for(self.model, self.input)
         if not (is_number(self.weight_decay) and self.weight_decay >= 0):
             self._refuse("weight_decay", "take a number from 0")
         if self.stop_after is not None and not (is_count(self.stop_after) and self.stop_after > 0):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from omi_keras.beats.contracts import CONTRACT
 from omi_keras.data.folds import rotation
 from omi_keras.evaluation.bands import chosen_bands
 from omi_keras.model import Model
@@ -25,6 +26,7 @@ def select_model(run: Run, by: Literal["validation", "test"] = "validation") -> 
     bands = chosen_bands(judged["omi"], judged["probability"], run.patient_ids(judged["ecg_id"]))
     info = {
         "model": run.model,
+        "input": run.config.get("input", CONTRACT),
         "simulated": run.simulated,
         "threshold": best.metrics["threshold"],
         **bands,

@@ -62,7 +62,8 @@ def settle(
     if imagenet_weights and model != "resnet18":
         raise InputError(f"ImageNet weights are for resnet18, not for {model}", "setting")
     if model == RANDOM_FOREST:
-        return Protocol(model, 0, 0, 0.0, "class", wanted.get("seed", 0), backend=None)
+        of_forests = {name: wanted[name] for name in ("seed", "input") if name in wanted}
+        return Protocol(model, 0, 0, 0.0, "class", backend=None, **of_forests)
     from omi_keras.models.backend import load_backend
     from omi_keras.training.data_parallel import check_devices
     from omi_keras.training.runtime import available_cores, use_threads

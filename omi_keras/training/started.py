@@ -67,7 +67,7 @@ def started_run(
     for fold in folds:
         check_both_classes(omi, fold_of, fold, n_folds)
     if imagenet_weights:
-        start_from_imagenet(build(protocol.model), read_imagenet_weights(imagenet_weights))
+        start_from_imagenet(build(protocol.model, contract=protocol.input), read_imagenet_weights(imagenet_weights))
     table = ecgs[["ecg_id", "patient_id"]].assign(fold=fold_of)
     with ExitStack() as work:
         with beginning(run):

@@ -66,7 +66,7 @@ def sizes_to_compile(network: str, batches: list[np.ndarray], epochs: int) -> fr
 def training_step(
     model: keras.Model, optimizer: keras.optimizers.Optimizer, *, compiled: bool
 ) -> Callable[[Any, Any], Any]:
-    """A function of x (n, 12, 400, 1) float32 and y (n,) int32 that takes one step and returns the mean loss.
+    """A function of model inputs x (n, …) float32 and y (n,) int32 that takes one step and returns the mean loss.
 
     ``compiled`` by XLA, for every n anew; otherwise there is one trace for all n.
     """
@@ -83,5 +83,5 @@ def training_step(
 
     if compiled:
         return tf.function(step, jit_compile=True)
-    any_size = [tf.TensorSpec((None, 12, 400, 1), tf.float32), tf.TensorSpec((None,), tf.int32)]
+    any_size = [tf.TensorSpec(model.input_shape, tf.float32), tf.TensorSpec((None,), tf.int32)]
     return tf.function(step, input_signature=any_size)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from omi_keras.beats.contracts import CONTRACTS
+from omi_keras.beats.model_inputs import model_input
 from omi_keras.data.batches import epoch_batches, fold_batches, read_batch
 from omi_keras.data.dataset import load_dataset
 from omi_keras.data.folds import assign_folds
@@ -17,17 +19,18 @@ def beats(tmp_path_factory):
     return np.load(path, mmap_mode="r")
 
 
+@pytest.mark.parametrize("contract", CONTRACTS)
 @pytest.mark.parametrize("memory", [1 << 30, 0], ids=["in memory", "from the disk"])
-def test_batches_are_the_samplers(beats, memory):
+def test_batches_are_the_samplers(beats, memory, contract):
     rng = np.random.default_rng(1)
     omi, training = rng.integers(0, 2, 60), np.sort(rng.permutation(60)[:48])
     batches = [rng.choice(training, size, replace=False) for size in (7, 1, 12, 7)]
-    pipeline = TrainingPipeline(beats, omi, training, memory=memory)
+    pipeline = TrainingPipeline(beats, omi, training, contract, memory=memory)
     for _ in range(2):  # the same again: nothing in it moves on
         found = list(pipeline.epoch(batches).as_numpy_iterator())
         assert len(found) == len(batches)
         for (x, y), rows in zip(found, batches, strict=True):
-            np.testing.assert_array_equal(x, read_batch(beats, rows))
+            np.testing.assert_array_equal(x, model_input(beats[rows], contract)[..., None])
             np.testing.assert_array_equal(y, omi[rows])
             assert x.dtype == np.float32 and y.dtype == np.int32
 
@@ -71,6 +74,19 @@ def test_training_data_is_of_the_training_folds(balance, easy_dataset):
         seen += rows
     assert set(seen) <= set(training)
     assert set(training[omi[training] == 1]) <= set(seen) or balance == "class"
+
+
+def test_training_data_is_of_the_contract(easy_dataset):
+    dataset = load_dataset(easy_dataset)
+    plain, other = (
+        list(dataset.training_data(0, n_folds=5, contract=contract).as_numpy_iterator()) for contract in CONTRACTS
+    )
+    inputs = model_input(dataset.beats, "maxabs-200").reshape(len(dataset.beats), -1)
+    rows = [int(np.flatnonzero((inputs == one.reshape(-1)).all(1))[0]) for one in other[0][0]]
+    np.testing.assert_array_equal(plain[0][0], read_batch(dataset.beats, np.array(rows)))
+    np.testing.assert_array_equal(plain[0][1], other[0][1])
+    with pytest.raises(InputError, match="'maxabs' is not known"):
+        dataset.training_data(0, contract="maxabs")
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,15 @@ ON_JAX = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
 SCRIPT = """
 import json, random, sys
 import keras, numpy as np
+from omi_keras.beats.contracts import input_shape
 from omi_keras.data.batches import read_batch
 from omi_keras.training.jax_epoch import jax_epoch
 from omi_keras.training.optimizer import TorchAdam
 
+_, scaling, place = sys.argv
+contract = "maxabs-200"
 def network():
-    beat = keras.Input((12, 400, 1))
+    beat = keras.Input(input_shape(contract))
     x = keras.layers.ZeroPadding2D((0, 1))(beat)
     x = keras.layers.Conv2D(4, (1, 3), use_bias=False)(x)
     x = keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9)(x)
@@ -40,19 +43,19 @@ batches = [training[:20], training[20:36], training[36:73]]
 ours, theirs = network(), network()
 theirs.set_weights(ours.get_weights())
 optimizer = TorchAdam(1e-2)
-if sys.argv[1] == "scaled":
+if scaling == "scaled":
     optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
 optimizer.build(ours.trainable_variables)
-if sys.argv[2] == "disk":
+if place == "disk":
     import omi_keras.training.jax_epoch as module
     module.ON_DEVICE = 0
-epoch = jax_epoch(ours, optimizer, beats, omi, training)
+epoch = jax_epoch(ours, optimizer, beats, omi, training, contract=contract)
 steps = []
 losses = [epoch(batches, lambda step, of: steps.append((step, of))) for _ in range(2)]
 theirs.compile(TorchAdam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 expected = []
 for _ in range(2):
-    each = [float(theirs.train_on_batch(read_batch(beats, rows), omi[rows])) for rows in batches]
+    each = [float(theirs.train_on_batch(read_batch(beats, rows, contract), omi[rows])) for rows in batches]
     expected.append(float(np.average(each, weights=[len(rows) for rows in batches])))
 apart = max(float(np.abs(a - b).max()) for a, b in zip(ours.get_weights(), theirs.get_weights()))
 print(json.dumps({"losses": losses, "expected": expected, "apart": apart, "steps": steps,

@@ -7,13 +7,15 @@ import pytest
 
 from omi_keras.cli.search_lr import search_lr
 from omi_keras.cli.train import train
+from omi_keras.data.dataset import load_dataset
 from omi_keras.models.catalogue import LEARNING_RATES, NETWORKS
 from omi_keras.recordings.errors import InputError
+from omi_keras.training.cross_validation import cross_validate
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import deciding, run_id
 
 PAPER = {"epochs": 100, "batch_size": 128, "balance": "batch", "seed": 0, "precision": "float32", "weight_decay": 0.0}
-PAPER |= {"schedule": "plateau", "stop_after": None, "monitor": "score"}
+PAPER |= {"schedule": "plateau", "stop_after": None, "monitor": "score", "input": "zscore-400"}
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -45,6 +47,22 @@ def test_what_is_no_setting_is_refused(setting):
         Protocol("mayo-alvd", **setting)
 
 
+@pytest.mark.parametrize(
+    ("model", "contract", "told"),
+    [
+        ("ecg-smart-net", "zscore", "'zscore' is not known"),
+        ("mayo-alvd", "maxabs-200", "mayo-alvd pools 256 samples into one"),
+        ("random-forest", "maxabs-200", "a random forest reads features of the median beat"),
+    ],
+)
+def test_an_input_that_the_model_cannot_take_is_refused(model, contract, told, tmp_path, few_ecgs):
+    with pytest.raises(InputError, match=told):
+        Protocol(model, input=contract)
+    with pytest.raises(InputError, match=told):
+        cross_validate(load_dataset(few_ecgs), tmp_path / "run", model, input=contract)
+    assert not (tmp_path / "run").exists()
+
+
 def test_runs_of_before_keep_their_names():
     """Folds and checkpoints carry the name of their run: settings that came later must not change it."""
     config = {
@@ -57,5 +75,11 @@ def test_runs_of_before_keep_their_names():
     assert run_id(same) == name
     assert deciding(config) == deciding(same)
     assert run_id(config | {"threads": 2, "epochs": 7}).startswith("376248df")
-    for other in ({"monitor": "loss"}, {"stop_after": 5}, {"schedule": "constant"}, {"weight_decay": 1e-4}):
+    for other in (
+        {"input": "maxabs-200"},
+        {"monitor": "loss"},
+        {"stop_after": 5},
+        {"schedule": "constant"},
+        {"weight_decay": 1e-4},
+    ):
         assert run_id(config | other) != name
