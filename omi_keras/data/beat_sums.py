@@ -33,8 +33,8 @@ _BYTES = 6
 _MOST_ON_EDGES = 8
 
 
-def beat_sums(beats: np.ndarray) -> np.ndarray:
-    """Return a sum for each median beat (n, 12, 600) in mV: (n,) text of 12 hexadecimal digits."""
+def beat_sums(beats: Iterable[np.ndarray]) -> np.ndarray:
+    """Return a sum for each of n median beats (12, 600) in mV: (n,) text of 12 hexadecimal digits."""
     return np.array([_sum(_cells(_probed(beat))) for beat in beats], dtype=f"<U{2 * _BYTES}")
 
 

@@ -23,9 +23,9 @@ from omi_keras.evaluation.tables import table4, table5
 from omi_keras.models.catalogue import MODELS
 from omi_keras.recordings.errors import InputError
 from omi_keras.report.notes import notes
+from omi_keras.report.part import Part
 from omi_keras.report.provenance import provenance
 from omi_keras.report.report_page import Evidence, report_html
-from omi_keras.report.stemi_of import meets_stemi_criteria
 from omi_keras.report.wrongest import most_wrong
 from omi_keras.training.run import FoldResult, Run, dataset_path
 
@@ -119,7 +119,10 @@ class Findings:
     def stemi(self) -> pd.Series | None:
         """Whether each ECG of the dataset meets the STEMI criteria; None where the dataset is not at hand."""
         data = self.data[0]
-        return None if data is None else pd.Series(meets_stemi_criteria(data), index=data.ecgs["ecg_id"])
+        if data is None:
+            return None
+        found = Part(data, np.arange(len(data.ecgs))).meets_stemi_criteria()
+        return pd.Series(found, index=data.ecgs["ecg_id"])
 
     @cached_property
     def resampled(self) -> Resamples:
