@@ -31,6 +31,8 @@ ROOMS = (
 DOORS = {
     "omi_keras.model": {"omi_keras.saliency", "omi_keras.report", "edge"},
     "omi_keras.training.run": {"omi_keras.report"},
+    # Bundles are judged as the device runs them.
+    "omi_keras.report.judges": {"edge"},
 }
 DEVICE = {"omi_keras.lazy", "omi_keras.recordings", "omi_keras.beats", "omi_keras.measures"}
 EDGE = {

@@ -44,6 +44,7 @@ COMPARISON_COLUMNS = (
 OPERATING_POINT, RULE_OUT, RULE_IN, STATED = "operating point", "rule out", "rule in", "as stated"
 EQUAL = "sensitivity at equal specificity"
 MCNEMAR = "exact McNemar by patients"
+TREAT = ("treat all", "treat none")
 # The one "fold" of a test without folds.
 _ALL = 0
 
@@ -256,7 +257,7 @@ class FinishedModels:
         rules |= {name: (self.omi, stated) for name, stated in whole.items()}
         ones = np.ones(self.omi.size)
         return decision_curve_table(
-            rules | {"treat all": (self.omi, ones), "treat none": (self.omi, 0 * ones)}, self.simulated
+            rules | {TREAT[0]: (self.omi, ones), TREAT[1]: (self.omi, 0 * ones)}, self.simulated
         )
 
     @property
