@@ -23,10 +23,12 @@ from omi_keras.beats.contracts import input_details
 from omi_keras.beats.median_beats import R_SAMPLE
 from omi_keras.beats.model_inputs import CROP_START
 from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
+from omi_keras.data.beat_sums import beat_sums, packed
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import FEWEST_FOLDS, assign_folds, most_folds
 from omi_keras.model import Model
 from omi_keras.models.catalogue import NETWORKS
+from omi_keras.models.known_ecgs import known_sums
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count
 
@@ -146,6 +148,7 @@ def export_bundle(
     }
     bundled = compare(expected[sample], exported[sample], omi[judged[sample]], model.threshold)
     ecg_ids = dataset.ecgs["ecg_id"].to_numpy()
+    used = calibration if quantization in ("dynamic", "int8") else calibration[:0]
     manifest = {
         "model": model.info["model"],
         "quantization": quantization,
@@ -158,7 +161,8 @@ def export_bundle(
         "limits": limits,
         "parity": {"validation_and_test": result, "bundled": bundled},
         "float_layers": list(candidate.float_layers),
-        "calibration": ecg_ids[calibration].tolist() if quantization in ("dynamic", "int8") else [],
+        "calibration": ecg_ids[used].tolist(),
+        "seen_beats": _seen(model, dataset, used),
         "metrics": model.info["metrics"],
         "provenance": {
             "model_sha256": sha256(model.weights),
@@ -172,6 +176,13 @@ def export_bundle(
         if private_key is not None:
             sign(folder, private_key)
     return manifest
+
+
+def _seen(model: Model, dataset: Dataset, calibration: np.ndarray) -> dict[str, str | None]:
+    """Checksums of what must not judge the bundle: what trained or validated the model, and what chose its ranges."""
+    known = known_sums(model.info, model.folds)
+    calibrated = beat_sums(dataset.beats[row] for row in calibration)
+    return {"model": None if known is None else packed(known), "calibration": packed(calibrated)}
 
 
 def _input_contract(samples: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from omi_keras.recordings.errors import InputError as InputError
     from omi_keras.recordings.readers import read_record as read_record
     from omi_keras.recordings.record import Record as Record
+    from omi_keras.report.validation import Validation as Validation
     from omi_keras.training.cross_validation import cross_validate as cross_validate
     from omi_keras.training.run import Run as Run
     from omi_keras.training.run import load_run as load_run
@@ -45,6 +46,7 @@ _HOME = {
     # What was trained
     "Model": "omi_keras.model",
     "load_model": "omi_keras.model",
+    "Validation": "omi_keras.report.validation",
     # On the device
     "Detection": "edge.detector",
     "Detector": "edge.detector",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edge.detector import Detection
     from omi_keras.data.dataset import Dataset
     from omi_keras.models.random_forest import RandomForest
+    from omi_keras.report.validation import Validation
     from omi_keras.saliency.maps import Method
 
 
@@ -184,6 +185,22 @@ class Model:
             raise InputError("a random forest has no gradient; its features have importances", "no_gradient")
         names = [str(number) for number in range(len(beats))]
         return saliency_maps(self.network, inputs_of(np.asarray(beats)), method, seed=seed, ecg_ids=names)
+
+    def validate(
+        self, dataset: Dataset, out: str | Path | None = None, *, force: bool = False, **options: Any
+    ) -> Validation:
+        """Judge it by ECGs that it never saw; ``out`` makes a validation folder of what is found.
+
+        ``options``: ``comparator``, ``first_ecg_only``, ``without_known``, ``other_patients`` and ``seed`` of
+        :func:`omi_keras.report.validation.validate`, which says what is raised.
+        """
+        from omi_keras.report.judges import judge_of_model
+        from omi_keras.report.validation import validate
+
+        found = validate([judge_of_model(self)], dataset, **options)
+        if out is not None:
+            found.save(out, force=force)
+        return found
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the model folder; :func:`load_model` opens it.

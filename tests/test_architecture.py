@@ -39,6 +39,8 @@ DOORS = {
     "omi_keras.drawing.ecg_picture_text": {"edge"},
     # A dataset comes with a page on which a person checks the import.
     "omi_keras.data.prepare": {"omi_keras.report"},
+    # Bundles are judged as the device runs them.
+    "omi_keras.report.judges": {"edge"},
 }
 DEVICE = {"omi_keras.lazy", "omi_keras.recordings", "omi_keras.beats", "omi_keras.measures"}
 EDGE = {

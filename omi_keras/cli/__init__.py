@@ -21,6 +21,7 @@ from omi_keras.cli.select import select
 from omi_keras.cli.simulate import simulate
 from omi_keras.cli.terminal import Commands, unbreakable
 from omi_keras.cli.train import train
+from omi_keras.cli.validate import validate
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,6 +37,7 @@ def main() -> None:
       omi-keras train dataset/ run/ --model ecg-smart-net
       omi-keras evaluate run/ report/
       omi-keras select run/ model/
+      omi-keras validate model/ validation/ --dataset elsewhere/
       omi-keras saliency model/ dataset/ saliency/
       omi-keras export-tflite model/ bundle/ --dataset dataset/
       omi-keras predict bundle/ patient.hea
@@ -49,7 +51,7 @@ def main() -> None:
 
 
 for command in (
-    simulate, plot, prepare, train, search_lr, evaluate, select, saliency, import_torch, export_tflite, check_parity,
-    predict,
+    simulate, plot, prepare, train, search_lr, evaluate, select, validate, saliency, import_torch, export_tflite,
+    check_parity, predict,
 ):  # fmt: skip
     main.add_command(command)

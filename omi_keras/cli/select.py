@@ -34,6 +34,10 @@ def select(run: Path, out: Path, by: Any, force: bool, as_json: bool) -> None:
     refuse_existing(out, "model.json", force)
     model = load_run(run).select(by)
     model.save(out, force=force)
+    if "beat" not in model.folds:
+        click.echo(
+            f"the dataset of {run} is not at hand, so the model cannot know its ECGs again under other ids", err=True
+        )
     names = ("model", "simulated", "fold", "selected_by", "threshold", "bands", "metrics")
     told = f"{model.name} of fold {model.info['fold']} in {out}, threshold {model.threshold:.4f}; "
     told += bands_text(model.bands, model.info["bands_details"], model.simulated)

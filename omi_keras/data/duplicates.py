@@ -29,8 +29,8 @@ MOST_GROUPS = 100
 MOST_ECGS = 20
 # Groups that a sentence names.
 _NAMED = 3
-# Samples of all leads by which beats are looked up before they are compared whole.
-_PROBES = (250, 300, 400)
+#: Samples of all leads by which beats are looked up before they are compared whole.
+PROBES = (250, 300, 400)
 # Itself and the nearest others.
 _NEIGHBOURS = 9
 
@@ -102,12 +102,12 @@ def _equal(beats: np.ndarray) -> list[list[int]]:
     """Rows of equal beats, two or more each, in the order of their first."""
     first: dict[bytes, int] = {}
     group = np.arange(len(beats))
-    probes = np.empty((len(beats), beats.shape[1] * len(_PROBES)))
+    probes = np.empty((len(beats), beats.shape[1] * len(PROBES)))
     for row in range(len(beats)):
         # Adding 0 makes −0 and 0 the same bytes.
         beat = np.asarray(beats[row], "<f4") + np.float32(0)
         group[row] = first.setdefault(hashlib.blake2b(beat.tobytes(), digest_size=16).digest(), row)
-        probes[row] = np.nan_to_num(beat[:, _PROBES]).ravel()
+        probes[row] = np.nan_to_num(beat[:, PROBES]).ravel()
     distinct = np.array(sorted(first.values()), int)
     if distinct.size > 1:
         # A little further than SAME_MV, whose own rounding must not lose a pair; the nearest few, because of a heap of

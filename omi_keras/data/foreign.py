@@ -33,7 +33,7 @@ _OURS = {
 _KINDS = {
     "dataset.json": "a dataset",
     "config.json": "a run",
-    "report.json": "a report",
+    "report.json": "a report or validation",
     "model.json": "a model folder",
     "manifest.json": "a bundle",
     "simulation.json": "simulated records",

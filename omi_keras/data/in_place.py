@@ -29,7 +29,10 @@ from omi_keras.data.exclusive import exchange, move_to_new_name, only_one, undis
 from omi_keras.data.foreign import foreign_files, refuse_foreign_files
 from omi_keras.recordings.errors import InputError
 
-KINDS = ("dataset", "run", "report", "model", "bundle", "records", "saliency", "pictures", "learning-rate search")
+KINDS = (
+    "dataset", "run", "report", "validation", "model", "bundle", "records", "saliency", "pictures",
+    "learning-rate search",
+)  # fmt: skip
 MARKERS = (
     "dataset.json", "config.json", "report.json", "model.json", "manifest.json", "simulation.json", "saliency.json",
     "pictures.json", "search.json",

@@ -17,6 +17,7 @@ from omi_keras.evaluation.separation import MIN_PATIENTS, enough_patients
 # Okabe and Ito's colours, without the yellow that vanishes on white; lines differ in dash as well.
 # Name → omi (n,), probability (n,) and, where patients are known, patient_id (n,).
 Splits = Mapping[str, Sequence[npt.ArrayLike]]
+Limit = float | Mapping[str, float]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 3)))
@@ -50,11 +51,19 @@ def history_panel(axes: Axes, runs: Mapping[str, pd.DataFrame], column: str) -> 
     axes.ticklabel_format(axis="y", useOffset=False, style="plain")
 
 
-def roc_panel(axes: Axes, splits: Splits, limit: float) -> None:
-    """Draw ROC curves with the operating point; a split with one class has no curve, and its label says so."""
+def roc_panel(axes: Axes, splits: Splits, limit: Limit, rules: Mapping[str, tuple[float, float]] | None = None) -> None:
+    """Draw ROC curves with the operating point; a split with one class has no curve, and its label says so.
+
+    Parameters
+    ----------
+    limit
+        Operating point of all, or of each.
+    rules
+        What decides without a probability → specificity and sensitivity, drawn as points.
+    """
     for k, (split, (omi, probability, *patient)) in enumerate(splits.items()):
         ranking = ranking_metrics(omi, probability)
-        name = split[:1].upper() + split[1:]
+        name = _named(split)
         if missing := _undefined(omi, patient):
             axes.plot([], [], label=f"{name}: AUC and AP undefined ({missing})", **line(k))
             continue
@@ -62,20 +71,22 @@ def roc_panel(axes: Axes, splits: Splits, limit: float) -> None:
         sensitivity = true / true[-1]
         label = f"{name}: AUC {ranking['auc']:.3f}, AP {ranking['ap']:.3f}"
         axes.plot(np.r_[0, false / false[-1]], np.r_[0, sensitivity], label=label, **line(k))
-        selected = int((thresholds >= limit).sum()) - 1
+        selected = int((thresholds >= _limit_of(limit, split)).sum()) - 1
         if selected >= 0:
             _mark(axes, k, false[selected] / false[-1], sensitivity[selected])
+    for marker, (rule, (specificity, sensitive)) in zip("Xs^vPD", (rules or {}).items(), strict=False):
+        axes.plot([1 - specificity], [sensitive], marker, color="0.2", markersize=7, label=rule, zorder=6)
     axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", linewidth=1.2)
-    axes.plot([], [], "o", color="white", markeredgecolor="0.2", label=f"Operating point {limit:.3g}")
+    _name_operating_point(axes, limit)
     axes.plot([], [], ":", color="0.5", linewidth=1.2, label="Chance")
     _unit_square(axes)
     finish(axes, "A) ROC curve", "1 − specificity", "Sensitivity")
 
 
-def recall_panel(axes: Axes, splits: Splits, limit: float) -> None:
+def recall_panel(axes: Axes, splits: Splits, limit: Limit) -> None:
     """Draw precision in steps, whose area is the average precision; dotted lines are the share of OMI."""
     for k, (split, (omi, probability, *patient)) in enumerate(splits.items()):
-        ap, name = ranking_metrics(omi, probability)["ap"], split[:1].upper() + split[1:]
+        ap, name = ranking_metrics(omi, probability)["ap"], _named(split)
         if missing := _undefined(omi, patient):
             axes.plot([], [], label=f"{name}: AP undefined ({missing})", **line(k))
             continue
@@ -85,10 +96,10 @@ def recall_panel(axes: Axes, splits: Splits, limit: float) -> None:
         axes.plot(np.r_[0, sensitivity], np.r_[precision[0], precision], **steps)
         prevalence = true[-1] / (true[-1] + false[-1])
         axes.axhline(prevalence, color=COLOURS[k % len(COLOURS)], linestyle=":", linewidth=1.2)
-        selected = int((thresholds >= limit).sum()) - 1
+        selected = int((thresholds >= _limit_of(limit, split)).sum()) - 1
         if selected >= 0:
             _mark(axes, k, sensitivity[selected], precision[selected])
-    axes.plot([], [], "o", color="white", markeredgecolor="0.2", label=f"Operating point {limit:.3g}")
+    _name_operating_point(axes, limit)
     axes.plot([], [], ":", color="0.5", linewidth=1.2, label="Chance: the share of OMI")
     _unit_square(axes)
     finish(axes, "B) Precision-recall curve", "Sensitivity (recall)", "PPV (precision)")
@@ -155,6 +166,20 @@ def _undefined(omi: npt.ArrayLike, patient: Sequence[npt.ArrayLike]) -> str:
         return "one class"
     few = patient and not enough_patients(label, np.asarray(patient[0]))
     return f"fewer than {MIN_PATIENTS} patients of a class" if few else ""
+
+
+def _named(split: str) -> str:
+    """A split's name as it begins a legend; models keep theirs."""
+    return split.capitalize() if split in ("validation", "test") else split
+
+
+def _limit_of(limit: Limit, split: str) -> float:
+    return limit[split] if isinstance(limit, Mapping) else limit
+
+
+def _name_operating_point(axes: Axes, limit: Limit) -> None:
+    label = "Operating points" if isinstance(limit, Mapping) else f"Operating point {limit:.3g}"
+    axes.plot([], [], "o", color="white", markeredgecolor="0.2", label=label)
 
 
 def _unit_square(axes: Axes) -> None:

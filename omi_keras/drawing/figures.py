@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from omi_keras.drawing.curves import FIGURE5, Splits, history_panel, recall_panel, roc_panel
+from omi_keras.drawing.curves import FIGURE5, Limit, Splits, history_panel, recall_panel, roc_panel
 from omi_keras.drawing.ecg_paper import median_beat_figure
 from omi_keras.evaluation.metrics import checked_threshold
 from omi_keras.recordings.errors import InputError
@@ -83,15 +83,24 @@ def figure6(splits: Splits, threshold: float, simulated: bool) -> Figure:
     """
     if not splits:
         raise InputError("expected at least one split, received none", "no_splits")
-    limit = checked_threshold(threshold)
+    return curves_figure(splits, checked_threshold(threshold), "Selected model", simulated)
+
+
+def curves_figure(
+    splits: Splits,
+    limit: Limit,
+    title: str,
+    simulated: bool,
+    rules: Mapping[str, tuple[float, float]] | None = None,
+) -> Figure:
+    """Draw ROC and precision-recall curves beside each other; see :func:`~omi_keras.drawing.curves.roc_panel`."""
     figure = Figure(figsize=(10, 6), dpi=_DPI, layout=_layout())
     roc, recall = figure.subplots(1, 2)
-    roc_panel(roc, splits, limit)
+    roc_panel(roc, splits, limit, rules)
     recall_panel(recall, splits, limit)
     # Below the panels: inside, a legend would cover the curves of a very good or a very poor model.
     figure.legend(*roc.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    with_title(figure, "Selected model", simulated)
-    return figure
+    return with_title(figure, title, simulated)
 
 
 def history_figures(histories: Mapping[str, Sequence[pd.DataFrame]]) -> dict[str, Figure]:

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from omi_keras.evaluation.conformal import conformal_p_values as conformal_p_values
     from omi_keras.evaluation.decisions import decision_table as decision_table
     from omi_keras.evaluation.delong import paired_delong as paired_delong
+    from omi_keras.evaluation.finished import FinishedModels as FinishedModels
     from omi_keras.evaluation.metrics import best_f1_threshold as best_f1_threshold
     from omi_keras.evaluation.metrics import operating_point_metrics as operating_point_metrics
     from omi_keras.evaluation.metrics import ranking_metrics as ranking_metrics
+    from omi_keras.evaluation.paired_rates import mcnemar_by_patients as mcnemar_by_patients
     from omi_keras.evaluation.subgroups import subgroup_table as subgroup_table
     from omi_keras.evaluation.tables import table4 as table4
     from omi_keras.evaluation.tables import table5 as table5
@@ -39,9 +41,11 @@ _HOME = {
     "conformal_p_values": "omi_keras.evaluation.conformal",
     "decision_table": "omi_keras.evaluation.decisions",
     "paired_delong": "omi_keras.evaluation.delong",
+    "FinishedModels": "omi_keras.evaluation.finished",
     "best_f1_threshold": "omi_keras.evaluation.metrics",
     "operating_point_metrics": "omi_keras.evaluation.metrics",
     "ranking_metrics": "omi_keras.evaluation.metrics",
+    "mcnemar_by_patients": "omi_keras.evaluation.paired_rates",
     "subgroup_table": "omi_keras.evaluation.subgroups",
     "table4": "omi_keras.evaluation.tables",
     "table5": "omi_keras.evaluation.tables",

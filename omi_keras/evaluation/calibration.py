@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -126,6 +127,32 @@ def net_benefit(
     true = positives.size - np.searchsorted(positives, limit, "left")
     false = negatives.size - np.searchsorted(negatives, limit, "left")
     return ratio(true - false * limit / (1 - limit), np.full(limit.shape, float(label.size)))
+
+
+def calibration_table(models: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], simulated: bool) -> pd.DataFrame:
+    """Return ``calibration.csv``: :func:`calibration_curve` of each model's labels, probabilities and patients."""
+    parts = []
+    for model, (omi, probability, patient_id) in models.items():
+        curve = calibration_curve(omi, probability, patient_id=patient_id)
+        curve.insert(0, "model", model)
+        parts.append(curve.assign(simulated=simulated))
+    return pd.concat(parts, ignore_index=True)
+
+
+def decision_curve_table(rules: Mapping[str, tuple[np.ndarray, np.ndarray]], simulated: bool) -> pd.DataFrame:
+    """Return ``decision_curve.csv``: :func:`net_benefit` of each rule, labels and probabilities (or 0 and 1)."""
+    parts = [
+        pd.DataFrame(
+            {
+                "rule": rule,
+                "threshold": DECISION_THRESHOLDS,
+                "net_benefit": net_benefit(*judged),
+                "simulated": simulated,
+            }
+        )
+        for rule, judged in rules.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def checked_probability(omi: npt.ArrayLike, probability: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -104,15 +104,27 @@ def _decided(arrays: Mapping[str, Any], threshold: float, column: str) -> dict[s
     if np.isnan(threshold):
         return dict.fromkeys(DECISIONS_COLUMNS[3:-1], np.nan)
     label, value = validated(arrays["omi"], np.asarray(arrays[column], np.float64))
-    alarm = value >= threshold
-    point = operating_point_metrics(label, value, threshold)
-    found = rate_intervals(label, alarm, patient_numbers(arrays["patient_id"], label.size))
+    counted = confusion(label, value >= threshold, arrays["patient_id"])
+    return {"threshold": np.nan if column == "stemi" else threshold, **counted}
+
+
+def confusion(omi: np.ndarray, alarm: np.ndarray, patient_id: npt.ArrayLike) -> dict[str, float | int]:
+    """Return the confusion matrix of a decision, its rates with 95 % intervals, and the share of ECGs with an alarm.
+
+    Parameters
+    ----------
+    omi, alarm
+        (n,) bool.
+    patient_id
+        (n,) identifiers.
+    """
+    point = operating_point_metrics(omi, alarm.astype(np.float64), 0.5)
+    found = rate_intervals(omi, alarm, patient_numbers(patient_id, omi.size))
     row: dict[str, float | int] = {
-        "threshold": np.nan if column == "stemi" else threshold,
-        "true_positive": int((label & alarm).sum()),
-        "false_positive": int((~label & alarm).sum()),
-        "false_negative": int((label & ~alarm).sum()),
-        "true_negative": int((~label & ~alarm).sum()),
+        "true_positive": int((omi & alarm).sum()),
+        "false_positive": int((~omi & alarm).sum()),
+        "false_negative": int((omi & ~alarm).sum()),
+        "true_negative": int((~omi & ~alarm).sum()),
         "alarm_share": float(alarm.mean()) if alarm.size else np.nan,
     }
     for name in RATES:

@@ -155,17 +155,36 @@ def format_table5(table: pd.DataFrame) -> str:
     return "\n".join([title, *_aligned(lines)])
 
 
-def format_comparison(table: pd.DataFrame) -> str:
-    """Return :func:`~omi_keras.evaluation.comparison.comparisons` as text, a line per pair and metric."""
+def format_metrics(table: pd.DataFrame) -> str:
+    """Return ``metrics.csv`` of a validation as text, a line per model."""
+    lines = [["Model", "ECGs", "Patients", "OMI", "AUC", "AP", "Brier", "Slope", "Intercept"]]
+    for row in table.to_dict("records"):
+        ranked = [_with_interval(row[name], row[f"{name}_lo"], row[f"{name}_hi"]) for name in ("auc", "ap")]
+        further = [_number(row[name]) for name in ("brier", "calibration_slope", "calibration_intercept")]
+        counts = [str(row[name]) for name in ("ecgs", "patients", "omi")]
+        lines.append([str(row["model"]), *counts, *ranked, *further])
+    return "\n".join([_title("Validation [95 % interval, patients clustered]", table), *_aligned(lines)])
+
+
+def format_comparison(
+    table: pd.DataFrame, title: str = "Paired differences, mean over test folds [95 % interval]"
+) -> str:
+    """Return paired tests as text, a line per pair and metric.
+
+    Those of :func:`~omi_keras.evaluation.comparison.comparisons`, or of a validation.
+    """
     lines = [["First", "Second", "Metric", "Difference", "p", "p, Holm"]]
     for row in table.to_dict("records"):
         difference = _UNDEFINED if np.isnan(row["difference"]) else f"{row['difference']:+.3f}"
         if not np.isnan(row["lo"]):
             difference += f" [{row['lo']:+.3f}, {row['hi']:+.3f}]"
         p = [_number(value) if np.isnan(value) or value >= 0.001 else "<0.001" for value in (row["p"], row["p_holm"])]
-        lines.append([str(row["first"]), str(row["second"]), str(row["metric"]).upper(), difference, *p])
-    title = _title("Paired differences, mean over test folds [95 % interval]", table)
-    return "\n".join([title, *_aligned(lines)])
+        lines.append([str(row["first"]), str(row["second"]), _metric(str(row["metric"])), difference, *p])
+    return "\n".join([_title(title, table), *_aligned(lines)])
+
+
+def _metric(name: str) -> str:
+    return name.upper() if name in ("auc", "ap") else name
 
 
 def _fold_value(model: str, number: int, fold: Mapping[str, Any], part: str, metric: str) -> float:

@@ -3,8 +3,8 @@
     model/
       model.keras  weights of a network, or model.skops: a random forest
       model.json   architecture, input contract, threshold, metrics, provenance
-      folds.csv    ecg_id, patient_id, fold: which ECGs it was trained, validated and tested on; an imported
-                   model has none
+      folds.csv    ecg_id, patient_id, fold, beat (a checksum): which ECGs it was trained, validated and tested
+                   on; an imported model has none
 
 Only weights are read from ``model.keras``: the architecture is built by this package from its name, so a model
 file cannot bring code.
@@ -20,9 +20,11 @@ import numpy as np
 from omi_keras.beats.contracts import CONTRACT, CONTRACTS, input_details
 from omi_keras.data import tables
 from omi_keras.data.artifacts import FieldKind, read_json, sha256, versions, write_json
+from omi_keras.data.beat_sums import beat_sum
 from omi_keras.data.tables import read_table
 from omi_keras.models.backend import load_backend
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
+from omi_keras.models.known_ecgs import BEAT
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import are_bands, is_count, is_probability
 
@@ -139,6 +141,10 @@ def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, 
         folds = read_table(path / "folds.csv", kinds, "make the model folder again")
         if folds["ecg_id"].duplicated().any():
             raise InputError(f"{path / 'folds.csv'} names an ECG twice; make the model folder again", "altered")
+        if BEAT in folds and not beat_sum(folds[BEAT])[1].all():
+            raise InputError(
+                f"{path / 'folds.csv'}: {BEAT} must be {beat_sum.__doc__}; make the model folder again", "altered"
+            )
         judged = {info["validation_fold"], info["test_fold"]}
         if not judged <= set(folds["fold"]):
             raise InputError(

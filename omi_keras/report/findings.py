@@ -14,16 +14,16 @@ from matplotlib.figure import Figure
 from omi_keras.data.dataset import Dataset, load_dataset
 from omi_keras.drawing.curves import calibration_panel, decision_panel, recall_panel, roc_panel
 from omi_keras.drawing.figures import figure5, figure6, history_figures, single, with_title
-from omi_keras.evaluation.calibration import DECISION_THRESHOLDS, calibration_curve, net_benefit
+from omi_keras.evaluation.calibration import DECISION_THRESHOLDS, calibration_table, decision_curve_table
 from omi_keras.evaluation.comparison import FoldTest, Resamples, comparisons, intervals
 from omi_keras.evaluation.decisions import decision_table
 from omi_keras.evaluation.separation import enough_patients
 from omi_keras.evaluation.subgroups import age_bands, subgroup_table
 from omi_keras.evaluation.tables import table4, table5
-from omi_keras.measures.stemi import stemi_criteria
 from omi_keras.models.catalogue import MODELS
 from omi_keras.recordings.errors import InputError
 from omi_keras.report.notes import notes
+from omi_keras.report.part import Part
 from omi_keras.report.provenance import provenance
 from omi_keras.report.report_page import Evidence, report_html
 from omi_keras.report.wrongest import most_wrong
@@ -121,9 +121,7 @@ class Findings:
         data = self.data[0]
         if data is None:
             return None
-        # What a dataset may say of sex besides, the criteria take for unknown.
-        sex = data.ecgs["sex"].where(data.ecgs["sex"].isin(("female", "male")), "")
-        found = stemi_criteria(data.beats, data.ecgs["age"].to_numpy(float), sex.to_numpy(str))
+        found = Part(data, np.arange(len(data.ecgs))).meets_stemi_criteria()
         return pd.Series(found, index=data.ecgs["ecg_id"])
 
     @cached_property
@@ -226,13 +224,14 @@ class Findings:
         return np.concatenate([t.omi for t in tests]), np.concatenate([t.probability for t in tests])
 
     def _calibration(self) -> pd.DataFrame:
-        parts = []
-        for run in self.runs:
-            patients = np.concatenate([test.patient_id for test in self.tests[run.model].values()])
-            curve = calibration_curve(*self._pooled(run.model), patient_id=patients)
-            curve.insert(0, "model", run.model)
-            parts.append(curve.assign(simulated=self.simulated))
-        return pd.concat(parts, ignore_index=True)
+        models = {
+            run.model: (
+                *self._pooled(run.model),
+                np.concatenate([t.patient_id for t in self.tests[run.model].values()]),
+            )
+            for run in self.runs
+        }
+        return calibration_table(models, self.simulated)
 
     def _decision_curve(self) -> pd.DataFrame:
         """Net benefit of each run; of STEMI criteria, treating all and treating none on the chosen run's ECGs."""
@@ -243,18 +242,7 @@ class Findings:
             criteria = np.concatenate([self.stemi.loc[test.ecg_id].to_numpy(float) for test in tests])
             rules["STEMI criteria"] = (omi, criteria)
         rules |= {"treat all": (omi, np.ones(omi.size)), "treat none": (omi, np.zeros(omi.size))}
-        parts = [
-            pd.DataFrame(
-                {
-                    "rule": rule,
-                    "threshold": DECISION_THRESHOLDS,
-                    "net_benefit": net_benefit(*judged),
-                    "simulated": self.simulated,
-                }
-            )
-            for rule, judged in rules.items()
-        ]
-        return pd.concat(parts, ignore_index=True)
+        return decision_curve_table(rules, self.simulated)
 
     def _groups(self, folds: list[FoldTest]) -> dict[str, list[np.ndarray]]:
         facts = [self.facts(test.ecg_id) for test in folds]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from omi_keras.data.artifacts import versions
 from omi_keras.training.run import Run, dataset_path, deciding
+
+if TYPE_CHECKING:
+    from omi_keras.report.validation import Validation
 
 # Of what decides a run, what stands elsewhere: in the row's name, and in rows of its own.
 ELSEWHERE = ("model", "dataset_sha256")
@@ -29,6 +34,21 @@ def provenance(runs: list[Run], resamples: int, seed: int) -> dict[str, str]:
     found |= {f"SHA-256 of {name}": str(value) for name, value in config["dataset_sha256"].items()}
     return found | {
         "bootstrap": f"{resamples} resamples of patients, seed {seed}",
+        "report made with": _listed(versions()),
+    }
+
+
+def validation_provenance(of: Validation) -> dict[str, str]:
+    """Name → value: which models judged which ECGs, and what the validation itself used."""
+    found = {}
+    for judge in of.judges:
+        found[f"{judge.name}: {'model' if 'run by' not in judge.source else 'bundle'}"] = judge.place
+        found |= {f"{judge.name}: {name}": value for name, value in judge.source.items()}
+    dataset = of.data.dataset
+    found["dataset"] = f"{dataset.path or 'in memory'} ({'simulated' if of.simulated else 'recorded'})"
+    found |= {f"SHA-256 of {name}": value for name, value in dataset.fingerprint().items()}
+    return found | {
+        "bootstrap": f"{of.found.resamples} resamples of patients, seed {of.found.seed}",
         "report made with": _listed(versions()),
     }
 

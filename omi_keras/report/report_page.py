@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from omi_keras.evaluation.decisions import RATES
-from omi_keras.evaluation.subgroups import METRICS
-from omi_keras.report.cells import Cell, Table, count, difference, metric, number, p_value, spread
+from omi_keras.report.cells import Cell, Table, count, difference, metric, p_value, spread
 from omi_keras.report.page import render
+from omi_keras.report.page_tables import (
+    COUNTS,
+    ERRORS,
+    SUBGROUPS,
+    Columns,
+    confusion_cells,
+    page_tables,
+    records,
+    subgroup_cells,
+    threshold,
+)
 
 _TABLE4 = {"val_auc": "Val AUC", "val_ap": "Val AP", "test_auc": "Test AUC", "test_ap": "Test AP"}
 _TABLE5 = {
     "accuracy": "Accuracy", "sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV",
     "f1": "F1", "auc": "AUC", "ap": "AP",
 }  # fmt: skip
-_COUNTS = {"true_positive": "TP", "false_positive": "FP", "false_negative": "FN", "true_negative": "TN"}
 _FIGURES = ("history", "curves", "calibration", "decision_curve")
 
 
@@ -62,6 +70,7 @@ def report_html(evidence: Evidence) -> str:
         title=evidence.title,
         simulated=evidence.simulated,
         selected=evidence.selected,
+        warnings=[],
         cards=_cards(evidence),
         notes=evidence.notes,
         tables=_tables(evidence),
@@ -70,8 +79,8 @@ def report_html(evidence: Evidence) -> str:
 
 
 def _cards(evidence: Evidence) -> list[tuple[str, str, str]]:
-    of = next(row for row in _records(evidence.tables["intervals"]) if row["model"] == evidence.selected["model"])
-    test = next(row for row in _records(evidence.tables["table5"]) if row["split"] == "test")
+    of = next(row for row in records(evidence.tables["intervals"]) if row["model"] == evidence.selected["model"])
+    test = next(row for row in records(evidence.tables["table5"]) if row["split"] == "test")
     over = "mean over test folds, 95 % " if of["folds"] > 1 else "one test fold, 95 % "
     mark = ", simulated" if evidence.simulated else ""
 
@@ -98,7 +107,7 @@ def _cards(evidence: Evidence) -> list[tuple[str, str, str]]:
 
 def _tables(evidence: Evidence) -> dict[str, Table | None]:
     """Each table of the page; None where the evidence has none."""
-    columns: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], list[Cell | str]]]] = {
+    columns: dict[str, Columns] = {
         "table4": (
             ("Model", *_TABLE4.values(), "Folds"),
             lambda row: [str(row["model"]), *(spread(row, name) for name in _TABLE4), count(row["folds"])],
@@ -119,32 +128,10 @@ def _tables(evidence: Evidence) -> dict[str, Table | None]:
             lambda row: [str(row["split"]), *(metric(row, name) for name in _TABLE5)],
         ),
         "decisions": (
-            ("Rule", "Split", "Threshold", *_COUNTS.values(), "Sensitivity", "Specificity", "PPV", "NPV"),
-            lambda row: [
-                str(row["rule"]), str(row["split"]),
-                "–" if pd.isna(row["threshold"]) else number(row["threshold"]),
-                *(count(row[name]) for name in _COUNTS), *(metric(row, name) for name in RATES),
-            ],
+            ("Rule", "Split", "Threshold", *COUNTS.values(), "Sensitivity", "Specificity", "PPV", "NPV"),
+            lambda row: [str(row["rule"]), str(row["split"]), threshold(row), *confusion_cells(row)],
         ),
-        "subgroups": (
-            ("Subgroup", "ECGs", "Patients", "OMI", "AUC", "Sensitivity", "Specificity", "PPV", "NPV"),
-            lambda row: [
-                f"{row['group']}: {row['value']}" if row["value"] else str(row["group"]),
-                *(count(row[name]) for name in ("ecgs", "patients", "omi")),
-                *(metric(row, name) for name in METRICS),
-            ],
-        ),
-        "errors": (
-            ("ECG", "Error", "P(OMI)", "Known about it"),
-            lambda row: [str(row["ecg_id"]), str(row["error"]), number(row["probability"]), str(row["facts"])],
-        ),
+        "subgroups": (SUBGROUPS, subgroup_cells),
+        "errors": ERRORS,
     }  # fmt: skip
-    found: dict[str, Table | None] = {"provenance": Table(("What", "Value"), evidence.provenance.items())}
-    for name, (headings, cells) in columns.items():
-        rows = _records(evidence.tables.get(name, pd.DataFrame()))
-        found[name] = Table(headings, [cells(row) for row in rows]) if rows else None
-    return found
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    return page_tables(columns, evidence.tables, evidence.provenance)

@@ -9,6 +9,7 @@ from omi_keras.data.folds import rotation
 from omi_keras.evaluation.bands import chosen_bands
 from omi_keras.model import Model
 from omi_keras.models.model_folder import weights_name
+from omi_keras.training.beat_column import with_beat_sums
 
 if TYPE_CHECKING:
     from omi_keras.training.run import Run
@@ -38,4 +39,5 @@ def select_model(run: Run, by: Literal["validation", "test"] = "validation") -> 
         "selected_from_folds": [result.fold for result in run.results],
         "provenance": run.config,
     }
-    return Model(info, run.folds, weights=best.path / weights_name(run.model))
+    folds = with_beat_sums(run.folds, run.path, run.config)
+    return Model(info, folds, weights=best.path / weights_name(run.model))
