@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from omi_keras.data.artifacts import versions
-from omi_keras.training.run import Run, dataset_path, deciding
+from omi_keras.training.config import deciding
+from omi_keras.training.run import Run, dataset_path
 
 # Of what decides a run, what stands elsewhere: in the row's name, and in rows of its own.
 ELSEWHERE = ("model", "dataset_sha256")
@@ -21,7 +22,7 @@ def provenance(runs: list[Run], resamples: int, seed: int) -> dict[str, str]:
             if name not in ELSEWHERE and value is not None
         )
         folds = ", ".join(str(fold.fold) for fold in run.results)
-        found[f"{run.model}: folds tested"] = f"{folds} of {config['n_folds']}"
+        found[f"{run.model}: folds tested"] = f"{folds} of {len(run.split.rounds)}"
         found[f"{run.model}: trained with"] = _listed(config.get("versions"))
     config = runs[0].config
     kind = "simulated" if any(run.simulated for run in runs) else "recorded"

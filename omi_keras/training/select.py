@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from omi_keras.data.folds import rotation
 from omi_keras.model import Model
 from omi_keras.models.model_folder import weights_name
+from omi_keras.training.start import with_known
 
 if TYPE_CHECKING:
     from omi_keras.training.run import Run
@@ -18,7 +18,7 @@ def select_model(run: Run, by: Literal["validation", "test"] = "validation") -> 
     The paper chose by test score, which makes that fold's test result optimistic; ``validation`` does not.
     """
     best = run.best(by)
-    _, validation_fold, test_fold = rotation(best.fold, run.config["n_folds"])
+    folds, validation_fold, test_fold = run.split.of_model(run.folds, best.fold)
     info = {
         "model": run.model,
         "simulated": run.simulated,
@@ -27,8 +27,9 @@ def select_model(run: Run, by: Literal["validation", "test"] = "validation") -> 
         "fold": best.fold,
         "validation_fold": validation_fold,
         "test_fold": test_fold,
+        **{name: best.metrics[name] for name in ("left_out",) if name in best.metrics},
         "selected_by": by,
         "selected_from_folds": [result.fold for result in run.results],
         "provenance": run.config,
     }
-    return Model(info, run.folds, weights=best.path / weights_name(run.model))
+    return Model(info, with_known(folds, run.path), weights=best.path / weights_name(run.model))
