@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections import defaultdict
-from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -317,22 +316,11 @@ def test_stopped_after_an_epoch_and_resumed_it_is_the_same_to_the_bit(whole, dat
     assert content(run) == wanted
 
 
-@contextmanager
-def cluster():
-    """A scheduler with a worker in this process, so that it trains the tiny network, too."""
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, protocol="tcp://", dashboard_address=None, scheduler_port=0
-    ) as found:
-        yield found.scheduler_address.replace("tcp://", "dask://")
-
-
-def test_dask_gives_the_same_bits(whole, dataset, tmp_path, monkeypatch):
+def test_dask_gives_the_same_bits(whole, dataset, cluster, tmp_path, monkeypatch):
     options, wanted = whole
     monkeypatch.chdir(tmp_path)  # paths that are relative here mean something else where a worker is
     data = load_dataset(dataset)
-    with cluster() as address:
-        omi.cross_validate(data, "run", "mayo-alvd", **options, **QUICK, scheduler=address)
+    omi.cross_validate(data, "run", "mayo-alvd", **options, **QUICK, scheduler=cluster)
     assert content(tmp_path / "run") == wanted
 
 
