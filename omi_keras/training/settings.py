@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from omi_keras.beats.contracts import CONTRACT
 from omi_keras.data.artifacts import read_json, sha256
 from omi_keras.model import Model
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, Precision
@@ -66,7 +67,7 @@ def settle(
     if imagenet_weights and model != "resnet18":
         raise InputError(f"ImageNet weights are for resnet18, not for {model}", "setting")
     if start is not None:
-        refuse_start(start, model, imagenet_weights)
+        refuse_start(start, model, wanted.get("input", CONTRACT), imagenet_weights)
     if model == RANDOM_FOREST:
         return Protocol(model, 0, 0, 0.0, "class", wanted.get("seed", 0), backend=None)
     from omi_keras.models.backend import load_backend

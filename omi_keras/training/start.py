@@ -43,14 +43,20 @@ def open_start(start: str | Path | Model) -> Model:
     return Model(info, folds, weights=weights, path=Path(start))
 
 
-def refuse_start(start: Model, model: str, imagenet_weights: Path | None) -> None:
-    """Raise InputError when training of ``model`` cannot go on from ``start``."""
+def refuse_start(start: Model, model: str, contract: str, imagenet_weights: Path | None) -> None:
+    """Raise InputError when training of ``model`` on this input contract cannot go on from ``start``."""
     if model == RANDOM_FOREST:
         raise InputError("a random forest grows anew and cannot go on from a model; leave --start out", "start")
     if start.name != model:
         raise InputError(
             f"{start} is a {start.name}, and a {model} cannot go on from it; train a {start.name}, or give another "
             "--start",
+            "start",
+        )
+    if start.contract != contract:
+        raise InputError(
+            f"{start} takes {start.contract}, and was not made for the input contract {contract}; train with "
+            f"{start.contract}, or give another --start",
             "start",
         )
     if imagenet_weights is not None:
@@ -80,7 +86,7 @@ def refuse_known(
     same = start.info["provenance"].get("dataset_sha256") == dataset_sha256
     if start.folds is None or (other_patients and not same):
         return
-    known = start.folds[start.folds["fold"] != start.info["test_fold"]]
+    known = _known(start.info, start.folds)
     parts = [split.parts(folds, number) for number in rounds]
     judged = folds[np.any([part[name] for part in parts for name in ("validation", "test")], axis=0)]
     people = {one_form(str(name)) for name in known["patient_id"]}
@@ -120,7 +126,7 @@ def start_of(run: Path, protocol: Protocol) -> Start:
         raise InputError(
             f"{run / START_FOLDER} is not the model that {run} was started from; start another run", "other_settings"
         )
-    values = load_weights(protocol.model, weights).get_weights()
+    values = load_weights(protocol.model, weights, protocol.input).get_weights()
     return lambda network: network.set_weights(values)
 
 
@@ -134,6 +140,13 @@ def with_known(folds: pd.DataFrame, run: Path) -> pd.DataFrame:
     info, before, _ = read_model_folder(run / START_FOLDER)
     if before is None:
         return folds
-    known = before.loc[before["fold"] != info["test_fold"], ["ecg_id", "patient_id"]]
+    known = _known(info, before)
     known = known[~known["ecg_id"].isin(set(folds["ecg_id"]))].assign(fold=folds["fold"].max() + 1)
-    return pd.concat([folds, known], ignore_index=True)
+    # Of the other columns those that are the run's, too.
+    found = pd.concat([folds, known], ignore_index=True)[list(folds.columns)]
+    return found.fillna(dict.fromkeys(found.columns.difference(["fold"]), ""))
+
+
+def _known(info: dict[str, Any], folds: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a model's ``folds.csv`` that trained, validated or chose it."""
+    return folds if info.get("selected_by") == "test" else folds[folds["fold"] != info["test_fold"]]

@@ -141,6 +141,13 @@ def test_another_network_is_refused(options, sentence, hospitals, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_another_input_contract_is_refused(hospitals, tmp_path):
+    start = omi.load_model(hospitals / "model")
+    other = omi.model.Model(start.info | {"input": "maxabs-200"}, start.folds, weights=start.weights)
+    with pytest.raises(InputError, match="takes maxabs-200, and was not made for the input contract zscore-400"):
+        omi.cross_validate(load_dataset(hospitals / "there"), tmp_path / "run", "mayo-alvd", start=other, **STILL)
+
+
 def test_a_start_that_is_none_or_was_altered_is_refused(hospitals, tmp_path):
     there = load_dataset(hospitals / "there")
     with pytest.raises(InputError, match="is not a model folder"):
