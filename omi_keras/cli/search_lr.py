@@ -40,7 +40,7 @@ def search_lr(dataset: Path, out: Path, model: str, rates: str, as_json: bool, *
     data, protocol, start, where = prepared(dataset, out, model, wanted[0], options)
     from omi_keras.training.search import search_learning_rate
 
-    count = len(start["folds"] or range(start["n_folds"])) * len(wanted)
+    count = len(start["folds"] or start["split"].rounds) * len(wanted)
     with (
         stoppable(f"omi-keras search-lr {dataset} {out} ... --resume"),
         Display(count, epochs=protocol.epochs) as display,

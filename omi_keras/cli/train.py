@@ -51,6 +51,9 @@ def train(
     whose process dies is taken up again from its last epoch. With KERAS_BACKEND=jax in the environment the networks
     train on JAX, without TensorFlow. Several commands may train different --folds of one RUN at the same time.
 
+    --split-column and --leave-out divide the patients by a column of the dataset instead, and --start goes on from a
+    model: docs/how-to/own-splits.md.
+
     random-forest grows on engineered features of the median beats instead: it has no epochs, batches or learning
     rate; its few hyper-parameters are chosen by the same validation score on the same folds.
 
@@ -58,6 +61,8 @@ def train(
     Examples:
       omi-keras train dataset/ run/ --model ecg-smart-net --folds 0 --epochs 20 --learning-rate 1e-4
       omi-keras train dataset/ run/ --model mayo-alvd --scheduler dask://cluster:8786
+      omi-keras train dataset/ run/ --leave-out site
+      omi-keras train dataset/ run/ --split-column part --start model/
     """
     if model == RANDOM_FOREST and (unused := _given(context, NETWORK_OPTIONS)):
         click.echo(f"random-forest has no use for {', '.join(unused)}", err=True)
@@ -96,7 +101,8 @@ def train(
             page = [f"to read: {write_run_page(run, dataset)}"]
     mark, step = " (simulated)" if data.simulated else "", "candidate" if model == RANDOM_FOREST else "epoch"
     text = [
-        f"fold {fold}{mark}: validation AUC {m['validation']['auc']:.3f}, AP {m['validation']['ap']:.3f}; "
+        f"fold {fold}{_left_out(m)}{mark}: "
+        f"validation AUC {m['validation']['auc']:.3f}, AP {m['validation']['ap']:.3f}; "
         f"test AUC {m['test']['auc']:.3f}, AP {m['test']['ap']:.3f}; best {step} {m['best_epoch']}"
         for fold, m in results.items()
     ]
@@ -108,6 +114,10 @@ def train(
     if failed:
         why = "; ".join(f"fold {job.fold}: {error}" for job, error in failed.items())
         fail(f"{run} lacks {len(missing)} of {len(folds)} folds: {why}; continue with --resume", CHECK_FAILED)
+
+
+def _left_out(metrics: dict[str, Any]) -> str:
+    return f", {metrics['left_out']} left out" if "left_out" in metrics else ""
 
 
 def _needs_tensorflow() -> None:

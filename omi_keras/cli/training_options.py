@@ -50,6 +50,14 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
             "machine divided by --jobs]",
         ),
         click.option(
+            "--other-patients", is_flag=True,
+            help="Equal ids in DATASET and in --start name other people, as two hospitals' own numbers do.",
+        ),
+        click.option(
+            "--start", type=FOLDER, metavar="MODEL",
+            help="Go on from a model folder (fine-tuning). Who trained it must not be validated or tested on here.",
+        ),
+        click.option(
             "--imagenet-weights", type=FOLDER,
             help="Start resnet18 from torchvision's state dict, or from the folder of KerasHub's resnet_18_imagenet.",
         ),
@@ -88,6 +96,19 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--batch-size", type=click.IntRange(2), default=PAPER.batch_size, show_default=True),
         click.option("--epochs", type=click.IntRange(1), default=PAPER.epochs, show_default=True),
         click.option(
+            "--first-ecg-only", is_flag=True,
+            help="Validate and test on one ECG of each patient: the first by time, if a column says it, else by row.",
+        ),
+        click.option(
+            "--leave-out", metavar="COLUMN",
+            help="Instead of folds: test each value of COLUMN (a site, a year) once, with a model that saw the others, "
+            "a tenth of which validates.",
+        ),
+        click.option(
+            "--split-column", metavar="COLUMN",
+            help="Instead of folds: COLUMN says train, validation or test of every ECG.",
+        ),
+        click.option(
             "--n-folds", type=click.IntRange(3, 100), default=10, show_default=True, help="Folds to divide into."
         ),
         click.option("--folds", default="all", show_default=True, help="all, or test folds by number: 0,3"),
@@ -103,18 +124,32 @@ def prepared(
     folds, weights = fold_list(options["folds"]), options["imagenet_weights"]
     if weights and model != "resnet18":
         raise click.UsageError("--imagenet-weights is for --model resnet18")
+    # Wherever a worker stands, it is the same file.
+    weights = weights and weights.absolute()
+    column, leave_out = options["split_column"], options["leave_out"]
+    if column and leave_out:
+        raise click.UsageError("--split-column and --leave-out exclude each other")
+    if (column or leave_out) and _on_command_line("n_folds"):
+        raise click.UsageError("--n-folds is for folds, and here a column divides the patients; leave one of them out")
     from omi_keras.data.dataset import load_dataset
     from omi_keras.data.duplicates import duplicates_of, duplicates_sentence
 
     data = load_dataset(dataset)
     if shared := duplicates_sentence(duplicates_of(data)):
         click.echo(f"in {dataset}, {shared}", err=True)
-    from omi_keras.training.started import possible_folds
+    from omi_keras.training.splits import split_of
+    from omi_keras.training.start import open_start
 
-    possible = possible_folds(data, options["n_folds"])
-    if possible < options["n_folds"]:
-        why = f"only {possible} patients have the rarer label"
-        click.echo(f"{why}: {possible} folds instead of {options['n_folds']}", err=True)
+    split = split_of(data, column or options["n_folds"], leave_out=leave_out, first_ecg_only=options["first_ecg_only"])
+    if split.column is None and split.n_folds < options["n_folds"]:
+        why = f"only {split.n_folds} patients have the rarer label"
+        click.echo(f"{why}: {split.n_folds} folds instead of {options['n_folds']}", err=True)
+    start = None
+    if options["start"]:
+        start = open_start(options["start"])
+        if start.folds is None:
+            why = "so nobody can say whether it knows who is tested"
+            click.echo(f"what {start} was trained on is not known, {why}", err=True)
     from omi_keras.models.backend import load_backend
     from omi_keras.training.cross_validation import Where
     from omi_keras.training.devices import visible_gpus
@@ -129,7 +164,7 @@ def prepared(
     jobs = options["jobs"] or max(1, len(visible_gpus()) // devices if model != RANDOM_FOREST else 1)
     protocol = settle(
         model, started, jobs=jobs, mixed_precision=options["mixed_precision"], threads=options["threads"],
-        imagenet_weights=weights, learning_rate=rate, devices=devices,
+        imagenet_weights=weights, start=start, learning_rate=rate, devices=devices,
         processes=jobs if options["scheduler"] == "local" else 0, **{name: options[name] for name in SETTINGS},
     )  # fmt: skip
     if protocol.precision != "float32":
@@ -137,7 +172,12 @@ def prepared(
 
         click.echo(precision_sentence(protocol.precision), err=True)
     where = Where(jobs, options["scheduler"], devices)
-    return data, protocol, {"folds": folds, "n_folds": possible, "imagenet_weights": weights}, where
+    begin = {"folds": folds, "split": split, "imagenet_weights": weights, "start": start}
+    return data, protocol, begin | {"other_patients": options["other_patients"]}, where
+
+
+def _on_command_line(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
 
 
 def rows_of(protocol: Protocol) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -79,11 +80,24 @@ def check_both_classes(omi: np.ndarray, fold: np.ndarray, test_fold: int, folds:
     """Raise InputError when training, validation or test of a round has one class only."""
     training, validation, test = rotation(test_fold, folds)
     parts = {"training": training, "validation": [validation], "test": [test]}
-    for name, part in parts.items():
-        labels = omi[np.isin(fold, part)]
+    labels = {name: omi[np.isin(fold, part)] for name, part in parts.items()}
+    check_parts(f"fold {test_fold}", labels, "use another --seed, fewer folds (--n-folds) or more recordings")
+
+
+def check_parts(name: str, parts: Mapping[str, np.ndarray], instead: str) -> None:
+    """Raise InputError when one of the parts, name → labels of its ECGs, has one class only.
+
+    Parameters
+    ----------
+    name
+        Of what is parted, for the message.
+    instead
+        What to do, for the message.
+    """
+    for part, labels in parts.items():
         if len(np.unique(labels)) < 2:
             raise InputError(
-                f"fold {test_fold}: its {name} part has one class only ({len(labels)} ECGs, {labels.sum()} with "
-                f"OMI), so AUC is undefined; use another --seed, fewer folds (--n-folds) or more recordings",
+                f"{name}: its {part} part has one class only ({len(labels)} ECGs, {labels.sum()} with OMI), so AUC is "
+                f"undefined; {instead}",
                 "one_class",
             )

@@ -12,17 +12,18 @@ _HALF_WRITTEN = r"(.+/)?\..+\.[0-9a-f]{16}\.part"
 # What systems leave in every folder that they show.
 _LITTER = r"(.+/)?(\.DS_Store|Thumbs\.db|desktop\.ini|\.nfs[0-9a-f]+)"
 _DATASET = r"(beats|true_beats)\.npy|(ecgs|rejected)\.csv|dataset\.json|overview\.html"
+_MODEL = r"model\.(keras|skops|json)|folds\.csv|MODEL_CARD\.md"
 _RUN = (
     r"config\.json|folds\.csv|report\.html|\.features(\.partial)?\.npy|\.(features|train-[^/]*|fold-\d\d)\.lock"
     r"|fold-\d\d/(model\.(keras|skops)|(history|predictions|importances)\.csv|metrics\.json)"
-    rf"|\.fold-\d\d\.partial/.+|tensorboard/.+|dataset/({_DATASET})"
+    rf"|\.fold-\d\d\.partial/.+|tensorboard/.+|dataset/({_DATASET})|start/({_MODEL})"
 )
 # By the file that every folder of a kind has: the paths in it that omi-keras makes.
 _OURS = {
     "dataset.json": _DATASET,
     "config.json": _RUN,
     "report.json": r"[^/]+\.(csv|html|json)|figures/[^/]+\.(png|svg|pdf)",
-    "model.json": r"model\.(keras|skops|json)|folds\.csv|MODEL_CARD\.md",
+    "model.json": _MODEL,
     "manifest.json": r"model\.tflite|manifest\.(json|sig)|parity\.npz|device_parity\.py|README\.txt",
     "simulation.json": r"simulation\.json|sim-\d+\.(dat|hea)|labels\.csv|true_beats\.npy",
     "saliency.json": r"saliency\.(npz|json)|(pointing|sanity)\.csv|figures/[^/]+\.(png|svg|pdf)",

@@ -9,11 +9,13 @@ from omi_keras.evaluation.separation import MIN_PATIENTS, enough_patients
 
 if TYPE_CHECKING:
     from omi_keras.report.findings import Findings
+    from omi_keras.training.run import Run
 
 
 def notes(judged: Findings) -> list[str]:
     """Return the notes of a report, a sentence or two each."""
     found = [judged.data[1], _other_ecgs(judged), _few_patients(judged), *_sixteen_bits(judged), _duplicates(judged)]
+    found += [note for run in judged.runs for note in (_left_out(run), _split(run), _started(run))]
     return [note for note in found if note]
 
 
@@ -25,6 +27,30 @@ def _other_ecgs(judged: Findings) -> str:
         "The models were not all tested on the same ECGs: means, Brier scores and curves of different models "
         "are of different ECGs. Only the paired differences are of the folds that two models share."
     )
+
+
+def _left_out(run: Run) -> str:
+    if run.split.leave_out is None:
+        return ""
+    named = ", ".join(f"fold {fold.fold} {fold.metrics.get('left_out')}" for fold in run.results)
+    return f"Each fold of {run.model} leaves out one {run.split.leave_out}: {named}."
+
+
+def _split(run: Run) -> str:
+    found = []
+    if run.split.split_column is not None:
+        found.append(f"column {run.split.split_column} says which ECGs train, validate and test")
+    if run.split.first_ecg_only:
+        found.append("validation and test have one ECG of each patient, the first")
+    return f"Of {run.model}, {'; '.join(found)}." if found else ""
+
+
+def _started(run: Run) -> str:
+    start = run.config.get("start")
+    if not isinstance(start, dict):
+        return ""
+    kind = ", which was trained on simulated ECGs" if start.get("simulated") and not run.simulated else ""
+    return f"Training of {run.model} went on from the model {start.get('path')}{kind}."
 
 
 def _few_patients(judged: Findings) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from omi_keras.data.artifacts import versions
-from omi_keras.training.run import Run, dataset_path, deciding
+from omi_keras.training.config import deciding
+from omi_keras.training.run import Run, dataset_path
 
 if TYPE_CHECKING:
     from omi_keras.report.validation import Validation
@@ -26,7 +27,7 @@ def provenance(runs: list[Run], resamples: int, seed: int) -> dict[str, str]:
             if name not in ELSEWHERE and value is not None
         )
         folds = ", ".join(str(fold.fold) for fold in run.results)
-        found[f"{run.model}: folds tested"] = f"{folds} of {config['n_folds']}"
+        found[f"{run.model}: folds tested"] = f"{folds} of {len(run.split.rounds)}"
         found[f"{run.model}: trained with"] = _listed(config.get("versions"))
     config = runs[0].config
     kind = "simulated" if any(run.simulated for run in runs) else "recorded"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,31 +15,29 @@ import numpy as np
 from omi_keras.data.artifacts import FieldKind, read_json, sha256
 from omi_keras.data.dataset import Dataset, load_dataset
 from omi_keras.data.folds import FOLDS
-from omi_keras.models.archive import errors_name
+from omi_keras.model import Model
 from omi_keras.models.catalogue import RANDOM_FOREST
-from omi_keras.models.weights.imagenet import read_imagenet_weights, weights_file
+from omi_keras.models.weights.imagenet import read_imagenet_weights, start_from_imagenet, weights_file
 from omi_keras.recordings.errors import InputError
+from omi_keras.training.config import read_config, run_id
 from omi_keras.training.fold import Cohort, train_fold
+from omi_keras.training.forest_features import features_of
 from omi_keras.training.jobs import Job, JobEpochDone, run_jobs
-from omi_keras.training.locks import in_turn
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import (
-    CONFIG_FIELDS,
-    FEATURES_FILE,
-    FEATURES_LOCK,
     FORMAT_VERSION,
     METRICS_FIELDS,
-    PARTIAL_FEATURES_FILE,
     Run,
     fold_folder,
     load_run,
     read_folds,
     refuse_foreign,
-    run_id,
 )
 from omi_keras.training.runtime import prepare_process
 from omi_keras.training.settings import settle, started_with
-from omi_keras.training.started import place_of, possible_folds, started_run
+from omi_keras.training.splits import Split, split_of
+from omi_keras.training.start import Start, open_start, start_of
+from omi_keras.training.started import place_of, started_run
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,9 @@ def cross_validate(
     run: str | Path,
     model: str = "ecg-smart-net",
     *,
-    split: int = FOLDS,
+    split: int | str = FOLDS,
+    leave_out: str | None = None,
+    first_ecg_only: bool = False,
     folds: Sequence[int] | None = None,
     resume: bool = False,
     force: bool = False,
@@ -80,6 +79,8 @@ def cross_validate(
     jobs: int = 1,
     scheduler: str = "local",
     imagenet_weights: str | Path | None = None,
+    start: str | Path | Model | None = None,
+    other_patients: bool = False,
     mixed_precision: bool | None = None,
     threads: int | None = None,
     devices: int | None = None,
@@ -99,7 +100,13 @@ def cross_validate(
         One of :data:`omi_keras.models.MODELS`.
     split
         Number of patient-grouped stratified folds; each is tested once, the next one validates, the others train. Small
-        datasets have fewer, as many as there are patients of the rarer class.
+        datasets have fewer, as many as there are patients of the rarer class. Or a column of the dataset whose values
+        are ``train``, ``validation`` and ``test``: one round.
+    leave_out
+        A column of the dataset, such as ``"site"``: the ECGs with each of its values are tested once, by a model that
+        saw the others; a patient-grouped stratified tenth of these validates.
+    first_ecg_only
+        Validate and test on one ECG of each patient (:func:`omi_keras.data.first_ecgs.first_ecgs`).
     folds
         Those to train, by number; all when None.
     resume, force
@@ -110,6 +117,11 @@ def cross_validate(
         Folds at a time on this machine, or the address of a Dask scheduler, ``"dask://HOST:PORT"``.
     imagenet_weights
         What a ResNet-18 starts from.
+    start
+        The model, or its folder, that training goes on from (fine-tuning), with the learning rate of the protocol. Who
+        trained or validated it must not be in the test or validation part here.
+    other_patients
+        Equal ids in ``start`` and ``dataset`` name other people, as two hospitals' own numbers do.
     mixed_precision, threads, devices
         16 bits (None: on a GPU only), threads of each fold (None: the cores divided by ``jobs``), and devices that
         share each batch (JAX only).
@@ -121,7 +133,8 @@ def cross_validate(
     ------
     InputError
         When a setting is unknown, a dataset on disk was changed in memory, the run exists or was started otherwise, a
-        fold has one class only, training diverges, or a fold could not be trained.
+        column does not divide the patients, a fold has one class only, ``start`` is another network or knows who is
+        tested, training diverges, or a fold could not be trained.
 
     Examples
     --------
@@ -131,15 +144,18 @@ def cross_validate(
     [0]
     """
     run, weights = Path(run), Path(imagenet_weights).absolute() if imagenet_weights else None
+    begun = None if start is None else open_start(start)
     _refuse_changed(dataset)
     settled = settle(
         model, started_with(run) if resume else {}, jobs=jobs, mixed_precision=mixed_precision, threads=threads,
-        imagenet_weights=weights, devices=devices, processes=jobs if scheduler == "local" else 0, **protocol,
+        imagenet_weights=weights, start=begun, devices=devices, processes=jobs if scheduler == "local" else 0,
+        **protocol,
     )  # fmt: skip
+    divided = split_of(dataset, split, leave_out=leave_out, first_ecg_only=first_ecg_only)
     wanted = None if folds is None else sorted(set(folds))
     with started_run(
-        dataset, run, settled, folds=wanted, n_folds=possible_folds(dataset, split), imagenet_weights=weights,
-        resume=resume, force=force,
+        dataset, run, settled, folds=wanted, split=divided, imagenet_weights=weights, start=begun,
+        other_patients=other_patients, resume=resume, force=force,
     ) as started:  # fmt: skip
         place = place_of(dataset, run)
         work = [Job(place.absolute(), run.absolute(), fold, weights) for fold in started]
@@ -201,7 +217,7 @@ def read_metrics(
     InputError
         When one of them was not made by this version or an older one, or belongs to another run.
     """
-    config = read_json(run / "config.json", "a run", FORMAT_VERSION, CONFIG_FIELDS)
+    config = read_config(run)
     found = {}
     for fold in folds:
         folder = fold_folder(run, fold)
@@ -223,34 +239,33 @@ def do_job(job: Job, **callbacks: Any) -> None:
         cohort, protocol = _load(job.dataset, job.run, job.imagenet_weights, sha256(job.run / "config.json"))
         if protocol.model == RANDOM_FOREST:
             # Opened for each fold and closed after it: no system but Linux removes a file that is open.
-            cohort = replace(cohort, inputs=_features(cohort.dataset, job.run))
+            cohort = replace(cohort, inputs=features_of(cohort.dataset, job.run))
         train_fold(cohort, job, protocol, callbacks)
 
 
 @functools.lru_cache(maxsize=1)
 def _load(dataset_path: Path, run: Path, imagenet_weights: Path | None, config_sha256: str) -> tuple[Cohort, Protocol]:
     """What all folds of a run have in common; the checksum tells a run from one that was there before it."""
-    config = read_json(run / "config.json", "a run", FORMAT_VERSION, CONFIG_FIELDS)
+    config = read_config(run)
     protocol = Protocol(**{field.name: config.get(field.name, field.default) for field in fields(Protocol)})
     dataset = load_dataset(dataset_path)
     if dataset.fingerprint() != config["dataset_sha256"]:
         raise InputError(f"{run} was started with another dataset than {dataset_path}", "other_settings")
-    folds = read_folds(run / "folds.csv")
+    split = Split.of(config)
+    folds = read_folds(run / "folds.csv", split)
     rows = dataset.labelled()
-    labels, fold_by_row = np.full(len(dataset.ecgs), -1), np.full(len(dataset.ecgs), -1)
+    labels = np.full(len(dataset.ecgs), -1)
     labels[rows] = dataset.ecgs["omi"].iloc[rows].to_numpy(int)
-    fold_by_row[rows] = folds["fold"].to_numpy()
-    start: Mapping[str, np.ndarray] | None = None
+    start: Start | None = None
     if protocol.model != RANDOM_FOREST:
         _prepare_backend(run, protocol)
         if imagenet_weights:
-            start = read_imagenet_weights(imagenet_weights)
+            start = functools.partial(start_from_imagenet, parameters=read_imagenet_weights(imagenet_weights))
             if sha256(weights_file(imagenet_weights)) != protocol.imagenet_sha256:
                 raise InputError(f"{run} was started with other ImageNet weights", "other_settings")
-    return (
-        Cohort(dataset, labels, fold_by_row, int(config["n_folds"]), dataset.beats, start, run_id(config)),
-        protocol,
-    )
+        elif protocol.start_sha256:
+            start = start_of(run, protocol)
+    return Cohort(dataset, labels, split, folds, dataset.beats, start, run_id(config)), protocol
 
 
 def _prepare_backend(run: Path, protocol: Protocol) -> None:
@@ -266,25 +281,3 @@ def _prepare_backend(run: Path, protocol: Protocol) -> None:
     from omi_keras.training.data_parallel import check_devices
 
     check_devices(protocol.devices)
-
-
-def _features(dataset: Dataset, run: Path) -> np.ndarray:
-    """Features of all median beats, computed once for all folds."""
-    from omi_keras.measures.features import beat_features
-
-    path, partial = run / FEATURES_FILE, run / PARTIAL_FEATURES_FILE
-    busy = f"the features of {dataset.path} are being computed by another process; continue later with --resume"
-    while True:
-        # Another process that finishes the run removes them.
-        with contextlib.suppress(FileNotFoundError):
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        with in_turn(run / FEATURES_LOCK, busy, patience=3600):
-            if path.exists():
-                continue
-            try:
-                with errors_name(partial):
-                    np.save(partial, beat_features(dataset.beats))
-                partial.replace(path)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -12,7 +12,6 @@ from omi_keras.data.batches import fold_batches
 from omi_keras.evaluation.metrics import ranking_metrics
 from omi_keras.models.catalogue import build
 from omi_keras.models.inference import cross_entropy, omi_probability, predict_logits
-from omi_keras.models.weights.imagenet import start_from_imagenet
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.callbacks import Epoch, EpochDone, StepDone, Told
 from omi_keras.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -21,6 +20,7 @@ from omi_keras.training.plateau import Plateau, rate_of
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import write_history
 from omi_keras.training.schedule import MONITORED
+from omi_keras.training.start import Start
 
 
 def fit_fold(
@@ -33,7 +33,7 @@ def fit_fold(
     checkpoint: Path,
     *,
     run_id: str = "",
-    start: Mapping[str, np.ndarray] | None = None,
+    start: Start | None = None,
     epoch_done: EpochDone = lambda row: None,
     step_done: StepDone = lambda step, steps: None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -51,7 +51,7 @@ def fit_fold(
     run_id
         Which run a checkpoint must belong to.
     start
-        ImageNet parameters that a ResNet-18 starts from.
+        Puts the parameters that training starts from into the new network, instead of those that the seed gives.
     epoch_done, step_done
         Called with the epoch's row of ``history.csv``, and after each step.
     callbacks
@@ -67,7 +67,7 @@ def fit_fold(
     seed = int(np.random.SeedSequence([protocol.seed, fold]).generate_state(1)[0])
     model = build(protocol.model, protocol.precision, seed, protocol.input)
     if start is not None:
-        start_from_imagenet(model, start)
+        start(model)
     optimizer: keras.optimizers.Optimizer = TorchAdam(protocol.learning_rate, protocol.weight_decay)
     if protocol.precision == "mixed_float16":
         # bfloat16 has the range of float32.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,27 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omi_keras.data.artifacts import read_json, remove, write_json
+from omi_keras.data.artifacts import remove, write_json
 from omi_keras.data.dataset import Dataset
-from omi_keras.data.folds import rotation
 from omi_keras.data.in_place import Journal, put_or_keep
 from omi_keras.evaluation.bands import chosen_bands
 from omi_keras.evaluation.metrics import best_f1_threshold, operating_point_metrics, ranking_metrics
 from omi_keras.models.archive import errors_name
 from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.recordings.errors import InputError
+from omi_keras.training.config import read_config, run_id
 from omi_keras.training.jobs import Job
 from omi_keras.training.locks import clear_partial, fold_at_work
 from omi_keras.training.protocol import Protocol
-from omi_keras.training.run import (
-    CONFIG_FIELDS,
-    FORMAT_VERSION,
-    fold_folder,
-    partial_folder,
-    run_id,
-    write_history,
-    write_table,
-)
+from omi_keras.training.run import FORMAT_VERSION, fold_folder, partial_folder, write_history, write_table
+from omi_keras.training.splits import Split
+from omi_keras.training.start import Start
 
 
 @dataclass(frozen=True)
@@ -41,25 +35,25 @@ class Cohort:
     ----------
     dataset
         The dataset.
-    omi, fold
-        (n_ecgs,) label and fold of every ECG of the dataset; −1 where it has no label.
-    n_folds
-        Number of folds.
+    omi
+        (n_ecgs,) label of every ECG of the dataset; −1 where it has none.
+    split, folds
+        How the labelled ECGs are divided, and the run's ``folds.csv``, in their order.
     inputs
         What the model reads: the median beats (n_ecgs, 12, 600) for a network, the features (n_ecgs, n_features) for
         a random forest.
     start
-        Parameters that a network starts from, or None.
+        Puts the parameters that training starts from into a new network; None: those that the seed gives.
     run_id
         :func:`omi_keras.training.run.run_id` of the run.
     """
 
     dataset: Dataset
     omi: np.ndarray
-    fold: np.ndarray
-    n_folds: int
+    split: Split
+    folds: pd.DataFrame
     inputs: np.ndarray
-    start: Mapping[str, np.ndarray] | None
+    start: Start | None
     run_id: str
 
 
@@ -89,17 +83,13 @@ def train_fold(cohort: Cohort, job: Job, protocol: Protocol, callbacks: dict[str
         raise InputError(
             "a random forest has no epochs that Keras callbacks could be told; leave callbacks out", "input"
         )
-    training_folds, validation_fold, test_fold = rotation(job.fold, cohort.n_folds)
-    parts = {
-        "training": np.flatnonzero(np.isin(cohort.fold, training_folds)),
-        "validation": np.flatnonzero(cohort.fold == validation_fold),
-        "test": np.flatnonzero(cohort.fold == test_fold),
-    }
+    rows = cohort.dataset.labelled()
+    parts = {name: rows[part] for name, part in cohort.split.parts(cohort.folds, job.fold).items()}
     with fold_at_work(job.run, job.fold):
         # Only now is it certain that no other process finishes the fold or replaces the run.
         clear_partial(job.run, job.fold)
         folder, partial = fold_folder(job.run, job.fold), partial_folder(job.run, job.fold)
-        config = read_json(job.run / "config.json", "a run", FORMAT_VERSION, CONFIG_FIELDS)
+        config = read_config(job.run)
         if run_id(config) != cohort.run_id:
             raise InputError(f"{job.run} was replaced by another run while this one began", "replaced")
         if folder.exists():
@@ -141,6 +131,8 @@ def _train(
         "simulated": cohort.dataset.simulated,
         "run": cohort.run_id,
     }
+    if (left_out := cohort.split.left_out(cohort.folds, job.fold)) is not None:
+        metrics["left_out"] = left_out
     for split, values in probability.items():
         metrics[split] = ranking_metrics(omi[split], values) | operating_point_metrics(omi[split], values, threshold)
     patient_id = cohort.dataset.ecgs["patient_id"].to_numpy()[parts["validation"]]

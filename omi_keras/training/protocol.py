@@ -59,6 +59,8 @@ class Protocol:
     input: str = CONTRACT
     # What decides the kept epoch, the rate's fall and the end: the validation score, or the class-weighted loss.
     monitor: Monitor = "score"
+    # SHA-256 of the weights of the model that training goes on from.
+    start_sha256: str | None = None
 
     def __post_init__(self) -> None:
         """Put the paper's learning rate where none is given, and refuse what is no setting.

@@ -1,44 +1,36 @@
 """The run folder: what cross-validation leaves behind, and reading it back.
 
 run/
-  config.json  model, protocol, dataset (its path, and its path from the run), seed, versions
-  folds.csv    ecg_id, patient_id, fold
+  config.json  model, protocol, dataset (its path, and its path from the run), how it is divided, seed, versions
+  folds.csv    ecg_id, patient_id, fold; of runs that a column divides its value (:mod:`omi_keras.training.splits`)
   fold-00/ …   model.keras, history.csv, predictions.csv, metrics.json; of a random forest model.skops and
                importances.csv
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 from omi_keras.data import tables
-from omi_keras.data.artifacts import FieldKind, plain, read_json, write_bytes
-from omi_keras.data.folds import FEWEST_FOLDS
+from omi_keras.data.artifacts import FieldKind, read_json, write_bytes
 from omi_keras.data.tables import read_table
 from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count, is_number, is_probability
-from omi_keras.training.protocol import Protocol, younger_defaults
+from omi_keras.training.config import read_config, run_id
+from omi_keras.training.splits import Split
 
 if TYPE_CHECKING:
     from omi_keras.model import Model
     from omi_keras.report.findings import Findings
 
 FORMAT_VERSION = 1
-MOST_FOLDS = 100  # two digits in the names of their folders
-CONFIG_FIELDS: dict[str, FieldKind] = {
-    "model": str,
-    "simulated": bool,
-    "n_folds": lambda value: is_count(value) and FEWEST_FOLDS <= value <= MOST_FOLDS,
-    "dataset_sha256": dict,
-}
 METRICS_FIELDS: dict[str, FieldKind] = {
     "validation.score": is_number,
     "test.score": is_number,
@@ -48,29 +40,6 @@ METRICS_FIELDS: dict[str, FieldKind] = {
 # Features of all beats while the forests of a run grow.
 FEATURES_FILE, PARTIAL_FEATURES_FILE, FEATURES_LOCK = ".features.npy", ".features.partial.npy", ".features.lock"
 HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "val_auc", "val_ap", "val_score", "learning_rate")
-
-
-# What a forest's result depends on; the other settings are those of networks.
-_OF_FORESTS = ("model", "seed", "n_folds", "dataset_sha256")
-_DEFAULTS = younger_defaults()
-
-
-def deciding(config: dict[str, Any]) -> dict[str, Any]:
-    """What a fold's result depends on, from ``config.json``. A setting that is younger than the run had its default."""
-    names = [field.name for field in fields(Protocol)] + ["n_folds", "dataset_sha256"]
-    given = _DEFAULTS | config
-    return {
-        name: given[name]
-        for name in names
-        if name in given and (config.get("model") != RANDOM_FOREST or name in _OF_FORESTS)
-    }
-
-
-def run_id(config: dict[str, Any]) -> str:
-    """What tells a run's checkpoints and folds from another run's: the SHA-256 of all that decides its results."""
-    # Without defaults, so that a setting of a later version leaves the names of older runs as they are.
-    decides = {name: value for name, value in deciding(config).items() if value != _DEFAULTS.get(name, MISSING)}
-    return hashlib.sha256(json.dumps(plain(decides), sort_keys=True).encode()).hexdigest()
 
 
 def where_dataset_is(dataset: Path, run: Path) -> dict[str, str | None]:
@@ -166,7 +135,7 @@ class Run:
     config
         Content of ``config.json``.
     folds
-        ``ecg_id, patient_id, fold`` of every labelled ECG.
+        ``ecg_id, patient_id, fold`` of every labelled ECG, and what :mod:`omi_keras.training.splits` adds.
     results
         The finished folds, ascending.
 
@@ -190,6 +159,11 @@ class Run:
     def model(self) -> str:
         """Name of the model that was trained."""
         return str(self.config["model"])
+
+    @property
+    def split(self) -> Split:
+        """How its ECGs are divided."""
+        return Split.of(self.config)
 
     @property
     def has_epochs(self) -> bool:
@@ -243,13 +217,13 @@ def load_run(path: str | Path) -> Run:
     'epoch'
     """
     path = Path(path)
-    config = read_json(path / "config.json", "a run", FORMAT_VERSION, CONFIG_FIELDS)
+    config = read_config(path)
     results = [_load_fold(folder) for folder in sorted(path.glob("fold-[0-9][0-9]"))]
     for result in results:
         refuse_foreign(result.path, result.metrics, config)
     if not results:
         raise InputError(f"{path} has no finished fold yet; continue it with: omi-keras train ... --resume", "empty")
-    folds = read_folds(path / "folds.csv")
+    folds = read_folds(path / "folds.csv", Split.of(config))
     fold = max(int(folds["fold"].max()) if len(folds) else 0, results[-1].fold)
     if fold >= config["n_folds"]:
         raise InputError(
@@ -268,9 +242,9 @@ def refuse_foreign(fold: Path, metrics: dict[str, Any], config: dict[str, Any]) 
         )
 
 
-def read_folds(path: Path) -> pd.DataFrame:
+def read_folds(path: Path, split: Split) -> pd.DataFrame:
     """Read ``folds.csv``."""
-    folds = read_table(path, {"ecg_id": tables.name, "patient_id": tables.name, "fold": tables.whole}, "train again")
+    folds = read_table(path, split.kinds(), "train again")
     if folds["ecg_id"].duplicated().any():
         raise InputError(f"{path} names an ECG twice; it was altered, train again", "altered")
     return folds

@@ -13,12 +13,15 @@ import pandas as pd
 from omi_keras.data.artifacts import new_folder, read_json, refuse_existing, versions, write_json
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.foreign import refuse_inside
+from omi_keras.model import Model
 from omi_keras.recordings.errors import InputError
+from omi_keras.training.config import DEFAULTS
 from omi_keras.training.cross_validation import Where, read_metrics, train_folds
 from omi_keras.training.jobs import Job
 from omi_keras.training.locks import at_work, beginning, refuse_busy
-from omi_keras.training.protocol import Protocol, younger_defaults
+from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import FORMAT_VERSION, where_dataset_is, write_table
+from omi_keras.training.splits import Split
 from omi_keras.training.started import place_of, refuse_other_settings, started_run
 
 KIND = "learning-rate search"
@@ -33,8 +36,10 @@ def search_learning_rate(
     rates: list[float],
     *,
     folds: list[int] | None,
-    n_folds: int,
+    split: Split,
     imagenet_weights: Path | None = None,
+    start: Model | None = None,
+    other_patients: bool = False,
     where: Where,
     resume: bool = False,
     force: bool = False,
@@ -61,7 +66,7 @@ def search_learning_rate(
     InputError
         As :func:`omi_keras.training.cross_validation.started_run`, and when a fold failed.
     """
-    settings = asdict(protocol) | {"n_folds": n_folds}
+    settings = asdict(protocol) | split.settings()
     del settings["learning_rate"]
     jobs: dict[Job, float] = {}
     with ExitStack() as work:
@@ -72,8 +77,8 @@ def search_learning_rate(
             run = out / f"rate-{rate:g}"
             wanted = work.enter_context(
                 started_run(
-                    dataset, run, replace(protocol, learning_rate=rate), folds=folds, n_folds=n_folds,
-                    imagenet_weights=imagenet_weights, resume=resume,
+                    dataset, run, replace(protocol, learning_rate=rate), folds=folds, split=split,
+                    imagenet_weights=imagenet_weights, start=start, other_patients=other_patients, resume=resume,
                 )
             )  # fmt: skip
             place = place_of(dataset, run).absolute()
@@ -99,7 +104,7 @@ def _start(out: Path, dataset: Dataset, settings: dict[str, Any], resume: bool, 
     if resume and out.exists():
         started = read_json(out / "search.json", "a learning-rate search", FORMAT_VERSION, {"dataset_sha256": dict})
         # One of omi-keras 0.1.0 does not say into how many folds; its runs do.
-        known = younger_defaults() | {"n_folds": settings["n_folds"]} | started
+        known = DEFAULTS | {"n_folds": settings["n_folds"]} | started
         wanted = settings | {"dataset_sha256": dataset.fingerprint()}
         refuse_other_settings(out, known, wanted)
         return

@@ -6,14 +6,18 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from omi_keras.beats.contracts import CONTRACT
 from omi_keras.data.artifacts import read_json, sha256
+from omi_keras.model import Model
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, Precision
 from omi_keras.recordings.errors import InputError
+from omi_keras.training.config import read_config
 from omi_keras.training.protocol import Protocol
-from omi_keras.training.run import CONFIG_FIELDS, FORMAT_VERSION
+from omi_keras.training.run import FORMAT_VERSION
+from omi_keras.training.start import refuse_start
 
 # Decided here, from the machine and from what was begun.
-_SETTLED = ("model", "precision", "imagenet_sha256", "threads", "backend", "devices")
+_SETTLED = ("model", "precision", "imagenet_sha256", "threads", "backend", "devices", "start_sha256")
 
 
 def settle(
@@ -24,6 +28,7 @@ def settle(
     mixed_precision: bool | None = None,
     threads: int | None = None,
     imagenet_weights: Path | None = None,
+    start: Model | None = None,
     devices: int | None = None,
     processes: int | None = None,
     **wanted: Any,
@@ -40,8 +45,8 @@ def settle(
         Compute in 16 bits; None: on a GPU only.
     threads
         Of each fold; None: the cores divided by ``jobs``.
-    imagenet_weights
-        What a ResNet-18 starts from.
+    imagenet_weights, start
+        What a ResNet-18 starts from; or the model that training goes on from.
     devices
         That share each batch of a fold; None: as it was begun, or one.
     processes
@@ -61,6 +66,8 @@ def settle(
         raise InputError(f"{', '.join(sorted(unknown))}: no such setting; there are {', '.join(known)}", "setting")
     if imagenet_weights and model != "resnet18":
         raise InputError(f"ImageNet weights are for resnet18, not for {model}", "setting")
+    if start is not None:
+        refuse_start(start, model, wanted.get("input", CONTRACT), imagenet_weights)
     if model == RANDOM_FOREST:
         of_forests = {name: wanted[name] for name in ("seed", "input") if name in wanted}
         return Protocol(model, 0, 0, 0.0, "class", backend=None, **of_forests)
@@ -80,15 +87,16 @@ def settle(
     check_devices(devices, jobs if processes is None else processes)
     return Protocol(
         model, precision=_precision(mixed_precision, started), imagenet_sha256=checksum, threads=threads,
-        backend=backend, devices=devices, **wanted,
+        backend=backend, devices=devices, start_sha256=None if start is None else sha256(start.weights), **wanted,
     )  # fmt: skip
 
 
 def started_with(folder: Path) -> dict[str, Any]:
     """What the run or search in the folder was started with, if it was."""
-    for name, what, wanted in (("config.json", "a run", CONFIG_FIELDS), ("search.json", "a search", {})):
-        if (folder / name).exists():
-            return read_json(folder / name, what, FORMAT_VERSION, wanted)
+    if (folder / "config.json").exists():
+        return read_config(folder)
+    if (folder / "search.json").exists():
+        return read_json(folder / "search.json", "a search", FORMAT_VERSION, {})
     return {}
 
 

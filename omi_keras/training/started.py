@@ -10,24 +10,20 @@ from typing import Any
 
 import pandas as pd
 
-from omi_keras.data.artifacts import new_folder, read_json, refuse_existing, versions, write_json
+from omi_keras.data.artifacts import new_folder, refuse_existing, versions, write_json
 from omi_keras.data.dataset import Dataset
-from omi_keras.data.folds import assign_folds, check_both_classes, most_folds
 from omi_keras.data.foreign import refuse_inside
 from omi_keras.data.writer import write_dataset
+from omi_keras.model import Model
 from omi_keras.models.catalogue import build
 from omi_keras.models.weights.imagenet import read_imagenet_weights, start_from_imagenet
 from omi_keras.recordings.errors import InputError
+from omi_keras.training.config import CONFIG_VERSION, deciding, read_config
 from omi_keras.training.locks import at_work, beginning, clear_leftovers, refuse_busy
 from omi_keras.training.protocol import Protocol
-from omi_keras.training.run import (
-    CONFIG_FIELDS,
-    FORMAT_VERSION,
-    deciding,
-    read_folds,
-    where_dataset_is,
-    write_table,
-)
+from omi_keras.training.run import read_folds, where_dataset_is, write_table
+from omi_keras.training.splits import Split
+from omi_keras.training.start import keep_start, refuse_known
 
 # Of a run whose dataset was in memory.
 DATASET_FOLDER = "dataset"
@@ -40,46 +36,45 @@ def started_run(
     protocol: Protocol,
     *,
     folds: list[int] | None,
-    n_folds: int,
+    split: Split,
     imagenet_weights: Path | None = None,
+    start: Model | None = None,
+    other_patients: bool = False,
     resume: bool = False,
     force: bool = False,
 ) -> Iterator[list[int]]:
     """Make the run folder, or make sure that an existing one may be continued; give the folds to train.
 
-    Each fold is the test fold once, the next one validates, the others train (section II.B). Until the block ends
-    nobody can replace the run; other folds of it may be trained by other processes.
+    ``split`` says what each fold trains, validates and tests. Until the block ends nobody can replace the run; other
+    folds of it may be trained by other processes.
 
     Raises
     ------
     InputError
-        When ``run`` exists and neither ``resume`` nor ``force`` is set, when it was started differently, when a
-        fold does not exist, or has one class only, when the ImageNet weights do not fit the model, or when the run is
-        to be replaced while it is being trained.
+        When ``run`` exists and neither ``resume`` nor ``force`` is set, when it was started differently, when a column
+        does not divide the ECGs, a fold does not exist, or has one class only, when the ImageNet weights do not fit the
+        model, when ``start`` knows who is to be judged, or when the run is to be replaced while it is being trained.
     """
-    folds = list(range(n_folds)) if folds is None else folds
+    folds = list(split.rounds) if folds is None else folds
     for fold in folds:
-        if not 0 <= fold < n_folds:
-            raise InputError(f"fold {fold} does not exist: there are folds 0 to {n_folds - 1}", "no_such_fold")
+        if fold not in split.rounds:
+            there = f"are folds 0 to {split.rounds[-1]}" if len(split.rounds) > 1 else "is fold 0 only"
+            raise InputError(f"fold {fold} does not exist: there {there}", "no_such_fold")
     ecgs = dataset.ecgs.iloc[dataset.labelled()]
-    omi = ecgs["omi"].to_numpy(int)
-    fold_of = assign_folds(omi, ecgs["patient_id"].to_numpy(str), n_folds, protocol.seed)
+    table = split.divide(ecgs, protocol.seed)
     for fold in folds:
-        check_both_classes(omi, fold_of, fold, n_folds)
+        split.check(table, ecgs["omi"].to_numpy(int), fold)
     if imagenet_weights:
         start_from_imagenet(build(protocol.model, contract=protocol.input), read_imagenet_weights(imagenet_weights))
-    table = ecgs[["ecg_id", "patient_id"]].assign(fold=fold_of)
+    if start is not None:
+        sums = dataset.fingerprint()
+        refuse_known(start, table, split, folds, other_patients=other_patients, dataset_sha256=sums)
+        _ = start.network  # a damaged file is told now
     with ExitStack() as work:
         with beginning(run):
-            _start(run, dataset, protocol, n_folds, table, resume, force)
+            _start(run, dataset, protocol, split, table, start, resume, force)
             work.enter_context(at_work(run))
         yield folds
-
-
-def possible_folds(dataset: Dataset, wanted: int) -> int:
-    """The number of folds that the dataset's patients allow, at most ``wanted``."""
-    ecgs = dataset.ecgs.iloc[dataset.labelled()]
-    return most_folds(ecgs["omi"].to_numpy(int), ecgs["patient_id"].to_numpy(str), wanted)
 
 
 def place_of(dataset: Dataset, run: Path) -> Path:
@@ -88,22 +83,29 @@ def place_of(dataset: Dataset, run: Path) -> Path:
 
 
 def _start(
-    run: Path, dataset: Dataset, protocol: Protocol, n_folds: int, folds: pd.DataFrame, resume: bool, force: bool
+    run: Path,
+    dataset: Dataset,
+    protocol: Protocol,
+    split: Split,
+    folds: pd.DataFrame,
+    start: Model | None,
+    resume: bool,
+    force: bool,
 ) -> None:
     """Make the run folder, or make sure that an existing one may be continued. Within :func:`beginning`."""
-    settings = {**asdict(protocol), "n_folds": n_folds, "dataset_sha256": dataset.fingerprint()}
+    settings = {**asdict(protocol), **split.settings(), "dataset_sha256": dataset.fingerprint()}
     if resume and run.exists():
-        config = read_json(run / "config.json", "a run", FORMAT_VERSION, CONFIG_FIELDS)
+        config = read_config(run)
         refuse_other_settings(run, deciding(config), deciding(settings))
         clear_leftovers(run)
         if (run / "folds.csv").exists():
-            _refuse_other_folds(run / "folds.csv", folds)
+            _refuse_other_folds(run / "folds.csv", split, folds)
         else:
             write_table(run / "folds.csv", folds)
         return
     refuse_existing(run, "config.json", force)
     refuse_inside(run, dataset.path)
-    refuse_inside(run, dataset.path)
+    refuse_inside(run, None if start is None else start.weights)
     if run.exists():
         refuse_busy(run)
     with new_folder(run, "config.json", force=force) as folder:
@@ -111,13 +113,17 @@ def _start(
         if dataset.path is None:
             (folder / DATASET_FOLDER).mkdir()
             write_dataset(dataset, folder / DATASET_FOLDER)
+        if start is not None:
+            keep_start(start, folder)
         about = {
             **where_dataset_is(place_of(dataset, run), run),
             "simulated": dataset.simulated,
             "ecgs": len(dataset.labelled()),
             "versions": versions(),
         }
-        write_json(folder / "config.json", {"format_version": FORMAT_VERSION, "kind": "run", **settings, **about})
+        if start is not None:
+            about["start"] = {"path": str(start.path), "simulated": start.simulated}
+        write_json(folder / "config.json", {"format_version": CONFIG_VERSION, "kind": "run", **settings, **about})
 
 
 def refuse_other_settings(run: Path, started: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -134,9 +140,9 @@ def refuse_other_settings(run: Path, started: dict[str, Any], wanted: dict[str, 
         )
 
 
-def _refuse_other_folds(path: Path, folds: pd.DataFrame) -> None:
-    found = read_folds(path)[["ecg_id", "patient_id", "fold"]].reset_index(drop=True)
-    if not found.equals(folds.astype({"ecg_id": str, "patient_id": str, "fold": int}).reset_index(drop=True)):
+def _refuse_other_folds(path: Path, split: Split, folds: pd.DataFrame) -> None:
+    found, wanted = read_folds(path, split), folds.reset_index(drop=True)
+    if not found[list(wanted.columns)].equals(wanted.astype({"ecg_id": str, "patient_id": str, "fold": int})):
         raise InputError(
             f"{path} divides the ECGs otherwise than this version of omi-keras does; resume with the version that "
             f"started the run, or start another run",

@@ -27,3 +27,13 @@ def train(easy_dataset, tmp_path, monkeypatch):
         return model.get_weights(), progress.history, predict_logits(model, dataset.beats[100:])
 
     return run
+
+
+@pytest.fixture
+def cluster():
+    """Address of a Dask scheduler with a worker in this process, so that it trains what a test puts in its place."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, protocol="tcp://", dashboard_address=None, scheduler_port=0
+    ) as found:
+        yield found.scheduler_address.replace("tcp://", "dask://")

@@ -19,9 +19,11 @@ from omi_keras.recordings.errors import InputError
 from omi_keras.training import cross_validation
 from omi_keras.training import fold as fold_module
 from omi_keras.training import forest as candidates
+from omi_keras.training.config import run_id
 from omi_keras.training.locks import at_work, beginning, clear_leftovers, fold_at_work, fold_lock
 from omi_keras.training.protocol import Protocol
-from omi_keras.training.run import load_run, partial_folder, run_id
+from omi_keras.training.run import load_run, partial_folder
+from omi_keras.training.splits import Split
 from omi_keras.training.started import started_run
 
 FOREST = ("--model", "random-forest", "--n-folds", 5)
@@ -54,7 +56,7 @@ def busy(done):
 
 def test_force_is_refused_while_a_command_trains_the_run(run, dataset):
     before = (run / "config.json").read_bytes()
-    with started_run(load_dataset(dataset), run, SETTINGS, folds=[2], n_folds=5, resume=True):
+    with started_run(load_dataset(dataset), run, SETTINGS, folds=[2], split=Split(5), resume=True):
         assert busy(run_cli("train", dataset, run, *FOREST, "--seed", 1, "--force"))
         assert (run / "config.json").read_bytes() == before
         # Other folds of the same run may be trained meanwhile.
@@ -275,7 +277,7 @@ def test_a_scheduler_that_ends_training_finds_nothing_left_but_what_resumes_it(j
         other = tmp_path / "other"
         command[2] = other
         with started_run(
-            load_dataset(easy_dataset), other, protocol_of(run, seed=3), folds=[0], n_folds=5
+            load_dataset(easy_dataset), other, protocol_of(run, seed=3), folds=[0], split=Split(5)
         ):  # started, not trained
             pass
         shutil.copytree(run / partials[0], other / partials[0])

@@ -10,9 +10,9 @@ from omi_keras.cli.train import train
 from omi_keras.data.dataset import load_dataset
 from omi_keras.models.catalogue import LEARNING_RATES, NETWORKS
 from omi_keras.recordings.errors import InputError
+from omi_keras.training.config import deciding, run_id
 from omi_keras.training.cross_validation import cross_validate
 from omi_keras.training.protocol import Protocol
-from omi_keras.training.run import deciding, run_id
 
 PAPER = {"epochs": 100, "batch_size": 128, "balance": "batch", "seed": 0, "precision": "float32", "weight_decay": 0.0}
 PAPER |= {"schedule": "plateau", "stop_after": None, "monitor": "score", "input": "zscore-400"}
