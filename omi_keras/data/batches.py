@@ -6,6 +6,7 @@ JAX turn them into model inputs. Batches keep their own size: batch normalisatio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -99,10 +100,16 @@ def _class_batches(omi: np.ndarray, batch_size: int, rng: np.random.Generator) -
     return [rng.permutation(np.concatenate(pair)) for pair in pairs]
 
 
-def read_batch(beats: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Model input (len(rows), 12, 400, 1) float32 of some rows of (n, 12, 600) beats."""
+def read_batch(
+    beats: np.ndarray, rows: np.ndarray, augment: Callable[[np.ndarray], np.ndarray] | None = None
+) -> np.ndarray:
+    """Model input (len(rows), 12, 400, 1) float32 of some rows of (n, 12, 600) beats, which ``augment`` may change."""
     # A memory map reads ascending rows in one sweep of the disk.
     order = np.argsort(rows)
+    if augment is not None:
+        chosen = np.empty((len(rows), *beats.shape[1:]), np.float32)
+        chosen[order] = beats[rows[order]]
+        return model_input(augment(chosen))[..., None]
     x = np.empty((len(rows), 12, 400, 1), np.float32)
     x[order] = model_input(beats[rows[order]])[..., None]
     return x
