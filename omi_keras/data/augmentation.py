@@ -9,16 +9,14 @@ taken away is a whole lead, or a stretch of P or of what follows T.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from omi_keras.data.strengths import STRENGTHS, Augment, Strength
 from omi_keras.recordings.record import SAMPLING_RATE
 from omi_keras.simulate.heart_vector import DOWER, FROM_INDEPENDENT, rotation
 from omi_keras.simulate.recording import ELECTRODES_TO_LEADS, muscle_shape, wander_shape
 
-Augment = Literal["none", "light", "strong"]
 # Number of a batch, from 1, and its beats (n, 12, 600) → the beats that are trained on.
 Augmentation = Callable[[int, np.ndarray], np.ndarray]
 
@@ -38,50 +36,6 @@ _WANDER = wander_shape(_SLOW_HZ)
 _WANDER /= np.sqrt(np.square(_WANDER).sum())
 _TURNS = 2 * np.pi * _SLOW_HZ[:, None] * np.arange(SAMPLES) / SAMPLING_RATE
 _WAVES = np.concatenate([_WANDER[:, None] * np.cos(_TURNS), _WANDER[:, None] * np.sin(_TURNS)]).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Strength:
-    """How much of each is done; nothing where it is left out.
-
-    Attributes
-    ----------
-    shift
-        Samples by which R is found too early or too late, at most.
-    gain, lead_gain
-        Standard deviation of the logarithm of the gain of all leads, and of each chest lead's own.
-    rotation
-        Standard deviation of the heart's turn about each axis, degrees; twice that at most.
-    displacement
-        Standard deviation of where electrodes are put, as a fraction of the distance of neighbouring chest electrodes;
-        limb leads feel a third of it.
-    wander, muscle
-        Noise of an electrode in an ordinary median beat, root mean square, mV.
-    lead_masks, stretch_masks
-        Probability that leads, and that a stretch of time, are taken away.
-    most_leads
-        Leads that are taken away, at most.
-    """
-
-    shift: int = 0
-    gain: float = 0.0
-    lead_gain: float = 0.0
-    rotation: float = 0.0
-    displacement: float = 0.0
-    wander: float = 0.0
-    muscle: float = 0.0
-    lead_masks: float = 0.0
-    most_leads: int = 1
-    stretch_masks: float = 0.0
-
-
-# Light: another recording of the same patient, with electrodes that are put on anew as in the simulator, whose median
-# beats are as noisy (5 µV at ST against PQ, half of them). Strong: the noisiest twentieth of them, careless electrodes,
-# the differences in voltage and axis of two people.
-STRENGTHS = {
-    "light": Strength(2, 0.05, 0.05, 3.0, 0.05, 0.010, 0.004, 0.1, 1, 0.1),
-    "strong": Strength(5, 0.15, 0.10, 6.0, 0.10, 0.018, 0.010, 0.3, 3, 0.3),
-}
 
 
 def augmentation(name: Augment, seed: int, fold: int, epoch: int) -> Augmentation | None:
@@ -114,7 +68,8 @@ def augmented(beats: np.ndarray, strength: Strength, rng: np.random.Generator) -
     Examples
     --------
     >>> import numpy as np
-    >>> from omi_keras.data.augmentation import STRENGTHS, augmented
+    >>> from omi_keras.data.augmentation import augmented
+    >>> from omi_keras.data.strengths import STRENGTHS
     >>> augmented(beats[:2], STRENGTHS["light"], np.random.default_rng(0)).shape
     (2, 12, 600)
     """

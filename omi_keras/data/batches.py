@@ -13,8 +13,8 @@ import numpy as np
 
 from omi_keras.beats.model_inputs import model_input
 
-Balance = Literal["batch", "class"]
-BALANCES: tuple[Balance, ...] = ("batch", "class")
+Balance = Literal["batch", "class", "none"]
+BALANCES: tuple[Balance, ...] = ("batch", "class", "none")
 
 
 def epoch_batches(omi: np.ndarray, batch_size: int, balance: Balance, rng: np.random.Generator) -> list[np.ndarray]:
@@ -31,7 +31,7 @@ def epoch_batches(omi: np.ndarray, batch_size: int, balance: Balance, rng: np.ra
         undersample the others 1:1; a draw without both classes is skipped, so batches hold about 2 × prevalence ×
         ``batch_size`` ECGs. ``"class"``: full batches, one half of each class, the others
         without replacement while they last, OMI repeated as often as needed; as many batches as the first mode
-        draws, while the others last.
+        draws, while the others last. ``"none"``: all ECGs, in batches of at most ``batch_size`` and nearly one size.
     rng
         Source of all chance: the same state gives the same batches.
 
@@ -41,6 +41,8 @@ def epoch_batches(omi: np.ndarray, batch_size: int, balance: Balance, rng: np.ra
     """
     if balance == "class":
         return _class_batches(omi, batch_size, rng)
+    if balance == "none":
+        return list(np.array_split(rng.permutation(len(omi)), max(1, -(-len(omi) // batch_size))))
     return _undersampled_batches(omi, batch_size, rng)
 
 

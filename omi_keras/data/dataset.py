@@ -26,6 +26,8 @@ from omi_keras.recordings.errors import InputError
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from omi_keras.data.strengths import Augment
+
 FORMAT_VERSION = 1
 MARKER = "dataset.json"
 BEAT_SHAPE = (12, 600)
@@ -129,16 +131,19 @@ class Dataset:
 
     def training_data(
         self, fold: int, epoch: int = 1, *, n_folds: int = 10, seed: int = 0, batch_size: int = 128,
-        balance: Balance = "batch",
+        balance: Balance = "batch", augment: Augment = "none",
     ) -> tf.data.Dataset:  # fmt: skip
         """The batches of one epoch of one fold's training part, as :func:`omi_keras.cross_validate` trains on them.
 
         Pairs of x (n, 12, 400, 1) float32, standardised beats, and y (n,) int32, for ``network.fit``. Each epoch draws
-        others; the same seed, fold and epoch draw the same.
+        others; the same seed, fold and epoch draw the same. With ``augment`` ``"light"`` or ``"strong"`` the beats are
+        shown as other recordings might show them.
         """
         from omi_keras.data.pipeline import training_data
 
-        return training_data(self, fold, epoch, n_folds=n_folds, seed=seed, batch_size=batch_size, balance=balance)
+        return training_data(
+            self, fold, epoch, n_folds=n_folds, seed=seed, batch_size=batch_size, balance=balance, augment=augment
+        )
 
     def save(self, path: str | Path, *, force: bool = False) -> Dataset:
         """Write it into a new folder; return the dataset on disk."""

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from omi_keras.data.augmentation import MASKABLE, STRENGTHS, Strength, augmentation, augmented
+from omi_keras.data.augmentation import MASKABLE, augmentation, augmented
 from omi_keras.data.batches import read_batch
+from omi_keras.data.strengths import STRENGTHS, Strength
 from omi_keras.simulate.ecg import simulate_ecg
 from omi_keras.simulate.heart_vector import DOWER, project
 from omi_keras.simulate.plan import plan_cohort
