@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # What train's options call the settings that a forest does not have.
 NETWORK_OPTIONS = (
     "epochs", "batch_size", "learning_rate", "balance", "weight_decay", "schedule", "stop_after", "monitor",
-    "mixed_precision", "tensorboard", "threads", "devices",
+    "augment", "loss", "label_smoothing", "dropout", "mixed_precision", "tensorboard", "threads", "devices",
 )  # fmt: skip
 
 

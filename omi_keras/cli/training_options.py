@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 # What is not asked for is as in the paper, for every network.
 PAPER = Protocol(NETWORKS[0])
 # Options that are fields of the protocol as they are.
-SETTINGS = ("epochs", "batch_size", "balance", "seed", "weight_decay", "schedule", "stop_after", "monitor", "input")
+SETTINGS = (
+    "epochs", "batch_size", "balance", "seed", "weight_decay", "schedule", "stop_after", "monitor", "input",
+    "augment", "loss", "label_smoothing", "dropout",
+)  # fmt: skip
 
 
 def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -81,12 +84,32 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
             help="plateau: the learning rate falls by 0.8 after 3 epochs without a better one; constant: it stays.",
         ),
         click.option(
+            "--dropout", type=click.FloatRange(0, 1, max_open=True), default=PAPER.dropout, show_default=True,
+            callback=finite, help="Probability that an input of the network's last layer is dropped in a step.",
+        ),
+        click.option(
+            "--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=PAPER.label_smoothing,
+            show_default=True, callback=finite,
+            help="Learn 1 - X/2 and X/2 instead of 1 and 0, as torch.nn.CrossEntropyLoss.",
+        ),
+        click.option(
+            "--loss", type=click.Choice(["plain", "weighted", "focal"]), default=PAPER.loss, show_default=True,
+            help="plain: cross-entropy, as the paper; weighted: each OMI counts as often as the training part has "
+            "others for it; focal: what the network is sure of counts less (Lin et al. 2017, gamma 2).",
+        ),
+        click.option(
+            "--augment", type=click.Choice(["none", "light", "strong"]), default=PAPER.augment, show_default=True,
+            help="Show each ECG, each time, as another recording of the same heart might: noise, electrodes, axis, "
+            "voltage, R, masked leads and stretches. ST changes by noise only.",
+        ),
+        click.option(
             "--weight-decay", type=click.FloatRange(0), default=PAPER.weight_decay, show_default=True, callback=finite,
             help="So many times each parameter is added to its gradient, as in torch.optim.Adam.",
         ),
         click.option(
-            "--balance", type=click.Choice(["batch", "class"]), default=PAPER.balance, show_default=True,
-            help="batch: undersample within each batch, as the paper; class: full batches, half of them OMI.",
+            "--balance", type=click.Choice(["batch", "class", "none"]), default=PAPER.balance, show_default=True,
+            help="batch: undersample within each batch, as the paper; class: full batches, half of them OMI; none: all "
+            "ECGs, for --loss weighted.",
         ),
         click.option(
             "--input", type=click.Choice(CONTRACTS), default=PAPER.input, show_default=True,

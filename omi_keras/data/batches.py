@@ -6,6 +6,7 @@ JAX turn them into model inputs. Batches keep their own size: batch normalisatio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -13,8 +14,8 @@ import numpy as np
 from omi_keras.beats.contracts import CONTRACT, input_shape
 from omi_keras.beats.model_inputs import model_input
 
-Balance = Literal["batch", "class"]
-BALANCES: tuple[Balance, ...] = ("batch", "class")
+Balance = Literal["batch", "class", "none"]
+BALANCES: tuple[Balance, ...] = ("batch", "class", "none")
 
 
 def epoch_batches(omi: np.ndarray, batch_size: int, balance: Balance, rng: np.random.Generator) -> list[np.ndarray]:
@@ -31,7 +32,7 @@ def epoch_batches(omi: np.ndarray, batch_size: int, balance: Balance, rng: np.ra
         undersample the others 1:1; a draw without both classes is skipped, so batches hold about 2 × prevalence ×
         ``batch_size`` ECGs. ``"class"``: full batches, one half of each class, the others
         without replacement while they last, OMI repeated as often as needed; as many batches as the first mode
-        draws, while the others last.
+        draws, while the others last. ``"none"``: all ECGs, in batches of at most ``batch_size`` and nearly one size.
     rng
         Source of all chance: the same state gives the same batches.
 
@@ -41,6 +42,8 @@ def epoch_batches(omi: np.ndarray, batch_size: int, balance: Balance, rng: np.ra
     """
     if balance == "class":
         return _class_batches(omi, batch_size, rng)
+    if balance == "none":
+        return list(np.array_split(rng.permutation(len(omi)), max(1, -(-len(omi) // batch_size))))
     return _undersampled_batches(omi, batch_size, rng)
 
 
@@ -100,10 +103,22 @@ def _class_batches(omi: np.ndarray, batch_size: int, rng: np.random.Generator) -
     return [rng.permutation(np.concatenate(pair)) for pair in pairs]
 
 
-def read_batch(beats: np.ndarray, rows: np.ndarray, contract: str = CONTRACT) -> np.ndarray:
-    """Model inputs (len(rows), 12, 400, 1) float32 of some rows of (n, 12, 600) beats, or as the contract has them."""
+def read_batch(
+    beats: np.ndarray,
+    rows: np.ndarray,
+    contract: str = CONTRACT,
+    augment: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> np.ndarray:
+    """Model inputs (len(rows), 12, 400, 1) float32 of some rows of (n, 12, 600) beats, or as the contract has them.
+
+    ``augment`` may change the beats before.
+    """
     # A memory map reads ascending rows in one sweep of the disk.
     order = np.argsort(rows)
+    if augment is not None:
+        chosen = np.empty((len(rows), *beats.shape[1:]), np.float32)
+        chosen[order] = beats[rows[order]]
+        return model_input(augment(chosen), contract)[..., None]
     x = np.empty((len(rows), *input_shape(contract)), np.float32)
     x[order] = model_input(beats[rows[order]], contract)[..., None]
     return x

@@ -27,6 +27,8 @@ from omi_keras.recordings.errors import InputError
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from omi_keras.data.strengths import Augment
+
 FORMAT_VERSION = 1
 MARKER = "dataset.json"
 BEAT_SHAPE = (12, 600)
@@ -130,17 +132,26 @@ class Dataset:
 
     def training_data(
         self, fold: int, epoch: int = 1, *, n_folds: int = 10, seed: int = 0, batch_size: int = 128,
-        balance: Balance = "batch", contract: str = CONTRACT,
+        balance: Balance = "batch", contract: str = CONTRACT, augment: Augment = "none",
     ) -> tf.data.Dataset:  # fmt: skip
         """The batches of one epoch of one fold's training part, as :func:`omi_keras.cross_validate` trains on them.
 
         Pairs of x (n, 12, 400, 1) float32, the model inputs of ``contract`` (``maxabs-200``: (n, 12, 200, 1)), and
-        y (n,) int32, for ``network.fit``. Each epoch draws others; the same seed, fold and epoch draw the same.
+        y (n,) int32, for ``network.fit``. Each epoch draws others; the same seed, fold and epoch draw the same. With
+        ``augment`` ``"light"`` or ``"strong"`` the beats are shown as other recordings might show them.
         """
         from omi_keras.data.pipeline import training_data
 
         return training_data(
-            self, fold, epoch, n_folds=n_folds, seed=seed, batch_size=batch_size, balance=balance, contract=contract
+            self,
+            fold,
+            epoch,
+            n_folds=n_folds,
+            seed=seed,
+            batch_size=batch_size,
+            balance=balance,
+            contract=contract,
+            augment=augment,
         )
 
     def save(self, path: str | Path, *, force: bool = False) -> Dataset:

@@ -7,15 +7,19 @@ times as much.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import tensorflow as tf
 
 from omi_keras.beats.contracts import CONTRACT, input_shape
+from omi_keras.data.augmentation import Augmentation, augmentation
 from omi_keras.data.batches import Balance, fold_batches, read_batch
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import assign_folds, check_both_classes, rotation
+from omi_keras.data.strengths import Augment
 from omi_keras.recordings.errors import InputError
 
 # Model inputs of as many bytes stay in memory, made once (100,000 ECGs); of more, each batch is read from the
@@ -40,7 +44,7 @@ class TrainingPipeline:
     contract
         Input contract of the network, one of :data:`omi_keras.beats.CONTRACTS`.
     memory
-        Bytes of model inputs that may stay in memory.
+        Bytes of model inputs that may stay in memory; augmented ones are always made anew.
     """
 
     def __init__(
@@ -68,8 +72,11 @@ class TrainingPipeline:
             place[training] = np.arange(len(training))
             self._place = tf.constant(place)
 
-    def epoch(self, batches: Sequence[np.ndarray]) -> tf.data.Dataset:
-        """The batches of rows as pairs of x (n, 12, 400 or 200, 1) float32 and y (n,) int32, in order."""
+    def epoch(self, batches: Sequence[np.ndarray], augment: Augmentation | None = None) -> tf.data.Dataset:
+        """The batches of rows as pairs of x (n, 12, 400 or 200, 1) float32 and y (n,) int32, in order.
+
+        With ``augment`` they show what it makes of their beats.
+        """
         rows = tf.RaggedTensor.from_row_lengths(
             np.concatenate([np.empty(0, np.int64), *batches]), [len(batch) for batch in batches]
         )
@@ -77,7 +84,19 @@ class TrainingPipeline:
         options.deterministic = True
         # Nothing here is worth a thread for each element, nor a search for better settings.
         options.autotune.enabled = False
-        return tf.data.Dataset.from_tensor_slices(rows).map(self._gathered).prefetch(AHEAD).with_options(options)
+        data = tf.data.Dataset.from_tensor_slices(rows)
+        if augment is not None:
+            data = data.enumerate(1).map(lambda number, rows: self._augmented(augment, number, rows))
+        else:
+            data = data.map(self._gathered)
+        return data.prefetch(AHEAD).with_options(options)
+
+    def _augmented(self, augment: Augmentation, number: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def read(number: np.ndarray, rows: np.ndarray) -> np.ndarray:
+            return read_batch(self._beats, rows, self._contract, functools.partial(augment, int(number)))
+
+        x = tf.numpy_function(read, [number, rows], tf.float32, stateful=False)
+        return tf.ensure_shape(x, self._shape), tf.gather(self._labels, rows)
 
     def _gathered(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if self._inputs is not None:
@@ -101,6 +120,7 @@ def training_data(
     batch_size: int = 128,
     balance: Balance = "batch",
     contract: str = CONTRACT,
+    augment: Augment = "none",
 ) -> tf.data.Dataset:
     """What a run of the same settings trains on in one epoch of one fold, for a network of one's own.
 
@@ -118,6 +138,8 @@ def training_data(
         As :func:`omi_keras.data.batches.epoch_batches`.
     contract
         Input contract of the network, one of :data:`omi_keras.beats.CONTRACTS`.
+    augment
+        Show the beats as other recordings might: ``"light"`` or ``"strong"`` (:mod:`omi_keras.data.augmentation`).
 
     Returns
     -------
@@ -141,6 +163,8 @@ def training_data(
         raise InputError(f"fold {fold} does not exist: there are folds 0 to {n_folds - 1}", "no_such_fold")
     if batch_size < 2:
         raise InputError(f"a batch of {batch_size} cannot hold both classes; take 2 or more", "batch_size")
+    if augment not in get_args(Augment):
+        raise InputError(f"augment cannot be {augment!r}: take {' or '.join(get_args(Augment))}", "augment")
     rows = dataset.labelled()
     labels, patients = (dataset.ecgs[column].iloc[rows] for column in ("omi", "patient_id"))
     fold_of = assign_folds(labels.to_numpy(int), patients.to_numpy(str), n_folds, seed)
@@ -151,4 +175,6 @@ def training_data(
     batches = fold_batches(omi, training, fold, epoch, seed=seed, batch_size=batch_size, balance=balance)
     # Of one epoch, the rows that it draws are enough.
     drawn = np.unique(np.concatenate(batches)) if batches else training[:0]
-    return TrainingPipeline(dataset.beats, omi, drawn, contract).epoch(batches)
+    memory = IN_MEMORY_BYTES if augment == "none" else 0
+    pipeline = TrainingPipeline(dataset.beats, omi, drawn, contract, memory=memory)
+    return pipeline.epoch(batches, augmentation(augment, seed, fold, epoch))

@@ -17,11 +17,11 @@ _FREQUENCIES = np.fft.rfftfreq(STRIP_SAMPLES, 1.0 / SAMPLING_RATE)
 
 # Electrodes RA, LA, LL, V1 ... V6 to the independent leads I, II, V1 ... V6. Noise arises at electrodes, so
 # it keeps Einthoven's law, and a bad arm electrode reaches every lead.
-_TO_LEADS = np.zeros((8, 9), dtype=np.float32)
-_TO_LEADS[0, :2] = (-1.0, 1.0)
-_TO_LEADS[1, [0, 2]] = (-1.0, 1.0)
-_TO_LEADS[2:, :3] = -1.0 / 3.0
-_TO_LEADS[2:, 3:] = np.eye(6)
+ELECTRODES_TO_LEADS = np.zeros((8, 9), dtype=np.float32)
+ELECTRODES_TO_LEADS[0, :2] = (-1.0, 1.0)
+ELECTRODES_TO_LEADS[1, [0, 2]] = (-1.0, 1.0)
+ELECTRODES_TO_LEADS[2:, :3] = -1.0 / 3.0
+ELECTRODES_TO_LEADS[2:, 3:] = np.eye(6)
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,21 @@ def _unit(shape: np.ndarray) -> np.ndarray:
     return shape * (0.5 * STRIP_SAMPLES / np.sqrt(np.square(shape).sum()))
 
 
+def wander_shape(f: np.ndarray) -> np.ndarray:
+    """Relative spectrum of what breathing and skin do to the baseline, at frequencies above 0 Hz: below 0.5 Hz."""
+    return 1.0 / f / (1.0 + (f / 0.5) ** 4)
+
+
+def muscle_shape(f: np.ndarray) -> np.ndarray:
+    """Relative spectrum of skeletal muscle under an electrode, at frequencies above 0 Hz: from 25 Hz up."""
+    return 1.0 / np.sqrt((1.0 + (25.0 / f) ** 4) * (1.0 + (f / 110.0) ** 2))
+
+
 def _shapes() -> np.ndarray:
-    """Unit spectra (3, n_frequencies): wander below 0.5 Hz, muscle from 25 Hz up, white amplifier noise."""
+    """Unit spectra (3, n_frequencies): wander, muscle, white amplifier noise."""
     f = np.maximum(_FREQUENCIES, _FREQUENCIES[1])
-    wander = 1.0 / f / (1.0 + (f / 0.5) ** 4)
+    wander, muscle = wander_shape(f), muscle_shape(f)
     wander[0] = 0.0
-    muscle = 1.0 / np.sqrt((1.0 + (25.0 / f) ** 4) * (1.0 + (f / 110.0) ** 2))
     return np.stack([_unit(wander), _unit(muscle), _unit(np.ones_like(f))])
 
 
@@ -150,7 +159,7 @@ def record(
     loose = loose_contact(rng, fault)
     if loose is not None:
         noise[loose[0]] += np.fft.rfft(loose[1])
-    spectrum += _mixed(_TO_LEADS, noise)
+    spectrum += _mixed(ELECTRODES_TO_LEADS, noise)
     leads = np.fft.irfft(spectrum * _RESPONSE, STRIP_SAMPLES)[:, PADDING:-PADDING]
     off = electrode_off(fault)
     if off is not None:

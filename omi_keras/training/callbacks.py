@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
+from omi_keras.data.augmentation import Augmentation
 from omi_keras.recordings.errors import InputError
 
 EpochDone = Callable[[dict[str, float]], None]  # the epoch's row of history.csv
 StepDone = Callable[[int, int], None]  # step, steps of this epoch
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What an epoch draws besides its rows, a function of seed, fold, epoch and batch.
+
+    Attributes
+    ----------
+    augment
+        Number of a batch, from 1, and its beats (n, 12, 600) → what is trained on; None: the beats.
+    kept
+        Number of a batch and of its ECGs → :func:`omi_keras.models.fast.dropped_inputs.draw_kept`; None: everything.
+    """
+
+    augment: Augmentation | None = None
+    kept: Callable[[int, int], np.ndarray] | None = None
+
+
+ROWS_ONLY = Chance()
 # Train on batches of rows; return the mean loss over their ECGs.
-Epoch = Callable[[list[np.ndarray], StepDone], float]
+Epoch = Callable[[list[np.ndarray], StepDone, Chance], float]
 
 _OF_STEPS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 

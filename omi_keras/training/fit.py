@@ -8,19 +8,25 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from omi_keras.data.augmentation import augmentation
 from omi_keras.data.batches import fold_batches
 from omi_keras.evaluation.metrics import ranking_metrics
 from omi_keras.models.catalogue import build
+from omi_keras.models.fast.dropped_inputs import draw_kept, read_out_inputs
 from omi_keras.models.inference import cross_entropy, omi_probability, predict_logits
 from omi_keras.recordings.errors import InputError
-from omi_keras.training.callbacks import Epoch, EpochDone, StepDone, Told
+from omi_keras.training.callbacks import Chance, Epoch, EpochDone, StepDone, Told
 from omi_keras.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from omi_keras.training.losses import objective
 from omi_keras.training.optimizer import TorchAdam
 from omi_keras.training.plateau import Plateau, rate_of
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import write_history
 from omi_keras.training.schedule import MONITORED
 from omi_keras.training.start import Start
+
+# Tells the generator of dropout from those of rows and augmentation.
+_DROPOUT = 1
 
 
 def fit_fold(
@@ -83,6 +89,14 @@ def fit_fold(
             seed=protocol.seed, batch_size=protocol.batch_size, balance=protocol.balance,
         )  # fmt: skip
 
+    def chance(epoch: int) -> Chance:
+        def kept(batch: int, ecgs: int) -> np.ndarray:
+            rng = np.random.default_rng([protocol.seed, fold, epoch, batch, _DROPOUT])
+            return draw_kept(rng, ecgs, read_out_inputs(model), protocol.dropout)
+
+        augment = augmentation(protocol.augment, protocol.seed, fold, epoch)
+        return Chance(augment, kept if protocol.dropout else None)
+
     column, mode = MONITORED[protocol.monitor]
     plateau = Plateau(column, mode, rate=protocol.learning_rate) if protocol.schedule == "plateau" else None
     if plateau is not None and progress.plateau is not None:
@@ -111,7 +125,7 @@ def fit_fold(
         rate = rate_of(optimizer, protocol.learning_rate if plateau is None else plateau.rate)
         batches = batches_of(epoch)
         # Chance may give a small dataset an epoch without any batch.
-        loss = train(batches, told.steps(step_done)) if batches else float("nan")
+        loss = train(batches, told.steps(step_done), chance(epoch)) if batches else float("nan")
         saved.set_weights(model.get_weights())
         row = {"epoch": epoch, "loss": loss, **_judged(protocol, saved, beats, omi, validation, epoch)}
         row["learning_rate"] = rate
@@ -165,13 +179,17 @@ def _epoch(
     first: list[np.ndarray],
 ) -> Epoch:
     """The steps of an epoch on the backend at hand; ``first`` are the batches of the first epoch."""
+    loss, dropping, augmenting = objective(protocol, omi[training]), protocol.dropout > 0, protocol.augment != "none"
     if keras.backend.backend() == "jax":
         from omi_keras.training.jax_epoch import jax_epoch
 
-        return jax_epoch(model, optimizer, beats, omi, training, protocol.devices, protocol.input)
-    from omi_keras.data.pipeline import TrainingPipeline
+        return jax_epoch(
+            model, optimizer, beats, omi, training, protocol.devices, protocol.input, loss, dropping=dropping,
+            augmenting=augmenting,
+        )  # fmt: skip
+    from omi_keras.data.pipeline import IN_MEMORY_BYTES, TrainingPipeline
     from omi_keras.training.tensorflow_epoch import sizes_to_compile, tensorflow_epoch
 
     sizes = sizes_to_compile(protocol.model, first, protocol.epochs)
-    pipeline = TrainingPipeline(beats, omi, training, protocol.input)
-    return tensorflow_epoch(model, optimizer, pipeline, sizes)
+    pipeline = TrainingPipeline(beats, omi, training, protocol.input, memory=0 if augmenting else IN_MEMORY_BYTES)
+    return tensorflow_epoch(model, optimizer, pipeline, sizes, loss, dropping=dropping)

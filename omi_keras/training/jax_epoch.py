@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +14,12 @@ import numpy as np
 
 from omi_keras.beats.contracts import CONTRACT
 from omi_keras.data.batches import read_batch
+from omi_keras.models.fast.dropped_inputs import dropping_inputs, keeping
 from omi_keras.models.fast.fast_form import fast_form
 from omi_keras.models.fast.filled_batches import ignoring_filling, rows_that_count
-from omi_keras.training.callbacks import Epoch, StepDone
+from omi_keras.training.callbacks import ROWS_ONLY, Chance, Epoch, StepDone
 from omi_keras.training.data_parallel import Placement, placement
+from omi_keras.training.losses import PAPER, Objective
 
 # JAX compiles every batch size anew: batches are filled up to a multiple of this, and of the number of devices; what
 # fills them counts nowhere.
@@ -33,6 +36,10 @@ def jax_epoch(
     training: np.ndarray,
     devices: int = 1,
     contract: str = CONTRACT,
+    objective: Objective = PAPER,
+    *,
+    dropping: bool = False,
+    augmenting: bool = False,
 ) -> Epoch:
     """A function that trains ``model`` on batches of rows and returns the mean loss over their ECGs.
 
@@ -50,6 +57,12 @@ def jax_epoch(
         Devices of this machine that share each batch.
     contract
         Input contract of the model.
+    objective
+        What is minimised.
+    dropping
+        Whether inputs of the read-out are dropped.
+    augmenting
+        Whether each batch is another recording of its beats: then it is made on the host.
 
     Raises
     ------
@@ -59,24 +72,35 @@ def jax_epoch(
     where = placement(devices) if devices > 1 else None
     # A GPU's own library filters minimally itself.
     network = fast_form(model) if jax.default_backend() == "cpu" else model
-    step = _step(ignoring_filling(network), optimizer, where)
+    network = ignoring_filling(network)
+    step = _step(dropping_inputs(network) if dropping else network, optimizer, objective, where)
     grain = math.lcm(GRAIN, devices)
     place = np.full(len(beats), -1)
     place[training] = np.arange(len(training))
     # Read in the order of the disk, in parts: at most one part is twice in memory.
-    parts = [part for part in np.array_split(training, 32) if len(part)] if len(training) <= ON_DEVICE else []
+    parts = [part for part in np.array_split(training, 32) if len(part)]
+    parts = [] if len(training) > ON_DEVICE or augmenting else parts
     stored = jnp.concatenate([jnp.asarray(read_batch(beats, part, contract)) for part in parts]) if parts else None
     if where and stored is not None:
         stored = where.copied(stored)
     pick = jax.jit(lambda inputs, rows: inputs[rows], out_shardings=where.rows if where else None)
 
-    def epoch(batches: list[np.ndarray], step_done: StepDone) -> float:
+    def epoch(batches: list[np.ndarray], step_done: StepDone, chance: Chance = ROWS_ONLY) -> float:
         state = _state(model, optimizer, where)
         losses = []
         for number, rows in enumerate(batches, start=1):
             filled, counts = _filled(rows, grain)
-            x = read_batch(beats, filled, contract) if stored is None else pick(stored, place[filled])
-            batch = x, omi[filled], counts
+            if stored is None:
+                # What is drawn for a batch is drawn for its own rows.
+                augment = functools.partial(chance.augment, number) if chance.augment else None
+                x = read_batch(beats, rows, contract, augment)
+                x = np.concatenate([x, np.repeat(x[:1], len(filled) - len(rows), axis=0)])
+            else:
+                x = pick(stored, place[filled])
+            batch = [x, omi[filled], counts]
+            if chance.kept:
+                kept = chance.kept(number, len(rows))
+                batch.append(np.concatenate([kept, np.ones((len(filled) - len(rows), kept.shape[1]), np.float32)]))
             state, loss = step(state, *(map(where.divided, batch) if where else batch))
             losses.append(loss * len(rows))
             step_done(number, len(batches))
@@ -96,20 +120,21 @@ def _filled(rows: np.ndarray, grain: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _step(
-    network: keras.Model, optimizer: keras.optimizers.Optimizer, where: Placement | None = None
+    network: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    objective: Objective,
+    where: Placement | None = None,
 ) -> Callable[..., Any]:
-    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
-
-    def loss(trainable: Any, fixed: Any, slots: Any, x: Any, y: Any, counts: Any) -> Any:
-        with rows_that_count(counts):
+    def loss(trainable: Any, fixed: Any, slots: Any, x: Any, y: Any, counts: Any, kept: Any = None) -> Any:
+        with rows_that_count(counts), keeping(kept):
             logits, fixed = network.stateless_call(trainable, fixed, x, training=True)
-        mean = (loss_of(y, logits) * counts).sum() / counts.sum()
+        mean = objective(y, logits, counts)
         with keras.StatelessScope(state_mapping=list(zip(optimizer.variables, slots, strict=True))):
             return optimizer.scale_loss(mean), (mean, fixed)
 
-    def step(state: Any, x: Any, y: Any, counts: Any) -> Any:
+    def step(state: Any, *batch: Any) -> Any:
         trainable, fixed, slots = state
-        (_, (mean, fixed)), gradient = jax.value_and_grad(loss, has_aux=True)(trainable, fixed, slots, x, y, counts)
+        (_, (mean, fixed)), gradient = jax.value_and_grad(loss, has_aux=True)(trainable, fixed, slots, *batch)
         trainable, slots = optimizer.stateless_apply(slots, gradient, trainable)
         return (trainable, fixed, slots), mean
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from omi_keras.beats.contracts import CONTRACT
+from omi_keras.data.strengths import Augment
 from omi_keras.models.catalogue import LEARNING_RATES, input_for
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count, is_number
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 RateSchedule = Literal["plateau", "constant"]
 Monitor = Literal["score", "loss"]
+Loss = Literal["plain", "weighted", "focal"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,13 @@ class Protocol:
     monitor: Monitor = "score"
     # SHA-256 of the weights of the model that training goes on from.
     start_sha256: str | None = None
+    # Beats are shown as other recordings might show them (omi_keras.data.augmentation).
+    augment: Augment = "none"
+    # Cross-entropy, weighted by class, or focal (omi_keras.training.losses), of labels that are softened so much.
+    loss: Loss = "plain"
+    label_smoothing: float = 0.0
+    # Probability that an input of the read-out is dropped.
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         """Put the paper's learning rate where none is given, and refuse what is no setting.
@@ -72,12 +81,16 @@ class Protocol:
         """
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.model, 0.0))
-        for name, choices in (("schedule", RateSchedule), ("monitor", Monitor)):
+        choices_of = {"schedule": RateSchedule, "monitor": Monitor, "augment": Augment, "loss": Loss}
+        for name, choices in choices_of.items():
             if getattr(self, name) not in get_args(choices):
                 self._refuse(name, f"take {' or '.join(get_args(choices))}")
         input_for(self.model, self.input)
         if not (is_number(self.weight_decay) and self.weight_decay >= 0):
             self._refuse("weight_decay", "take a number from 0")
+        for name in ("label_smoothing", "dropout"):
+            if not (is_number(value := getattr(self, name)) and 0 <= value < 1):
+                self._refuse(name, "take a number from 0 to below 1")
         if self.stop_after is not None and not (is_count(self.stop_after) and self.stop_after > 0):
             self._refuse("stop_after", "take a number of epochs from 1, or None")
 

@@ -73,7 +73,16 @@ def test_class_mode_has_full_halves(n, prevalence, half, seed):
     assert positives.max() - positives.min() <= 1
 
 
-@pytest.mark.parametrize("balance", ["batch", "class"])
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 700), st.integers(2, 200), st.integers(0, 10_000))
+def test_without_balance_every_ecg_is_in_one_batch(n, batch_size, seed):
+    batches = epoch_batches(labels(n, 0.1, seed), batch_size, "none", np.random.default_rng(seed))
+    assert sorted(np.concatenate(batches)) == list(range(n))
+    sizes = [len(batch) for batch in batches]
+    assert max(sizes) <= batch_size and max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("balance", ["batch", "class", "none"])
 def test_same_seed_same_batches(balance):
     omi = labels(500, 0.2)
     first, again, other = (epoch_batches(omi, 64, balance, np.random.default_rng(seed)) for seed in (1, 1, 2))

@@ -5,6 +5,7 @@ import pytest
 
 from omi_keras.beats.contracts import CONTRACTS
 from omi_keras.beats.model_inputs import model_input
+from omi_keras.data.augmentation import augmentation
 from omi_keras.data.batches import epoch_batches, fold_batches, read_batch
 from omi_keras.data.dataset import load_dataset
 from omi_keras.data.folds import assign_folds
@@ -33,6 +34,35 @@ def test_batches_are_the_samplers(beats, memory, contract):
             np.testing.assert_array_equal(x, model_input(beats[rows], contract)[..., None])
             np.testing.assert_array_equal(y, omi[rows])
             assert x.dtype == np.float32 and y.dtype == np.int32
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 0], ids=["in memory", "from the disk"])
+def test_augmented_batches_are_those_of_the_numpy_function(beats, memory):
+    """Which is all that JAX has, so that both backends see the same."""
+    rng = np.random.default_rng(1)
+    omi, training = rng.integers(0, 2, 60), np.arange(60)
+    batches = [rng.choice(training, size) for size in (7, 1, 12, 7)]
+    augment = augmentation("strong", 4, 2, 9)
+    pipeline = TrainingPipeline(beats, omi, training, memory=memory)
+    for _ in range(2):
+        found = list(pipeline.epoch(batches, augment).as_numpy_iterator())
+        for number, ((x, y), rows) in enumerate(zip(found, batches, strict=True), start=1):
+            np.testing.assert_array_equal(x[..., 0], model_input(augment(number, beats[rows])))
+            np.testing.assert_array_equal(y, omi[rows])
+            assert x.dtype == np.float32 and y.dtype == np.int32
+
+
+@pytest.mark.parametrize("name", ["none", "light", "strong"])
+def test_training_data_is_augmented_as_a_run_is(name, easy_dataset):
+    dataset = load_dataset(easy_dataset)
+    omi = dataset.ecgs["omi"].to_numpy(int)
+    fold_of = assign_folds(omi, dataset.ecgs["patient_id"].to_numpy(str), 5, 2)
+    batches = fold_batches(omi, np.flatnonzero(~np.isin(fold_of, (4, 0))), 4, 2, seed=2, batch_size=32)
+    found = dataset.training_data(4, 2, n_folds=5, seed=2, batch_size=32, augment=name)
+    augment = augmentation(name, 2, 4, 2) or (lambda number, chosen: chosen)
+    for number, ((x, y), rows) in enumerate(zip(found.as_numpy_iterator(), batches, strict=True), start=1):
+        np.testing.assert_array_equal(x[..., 0], model_input(augment(number, dataset.beats[rows])))
+        assert list(y) == list(omi[rows])
 
 
 def test_an_epoch_without_a_batch(beats):
@@ -96,6 +126,7 @@ def test_training_data_is_of_the_contract(easy_dataset):
         (-1, 1, {"n_folds": 5}, "fold -1 does not exist"),
         (0, 0, {"n_folds": 5}, "epoch 0 does not exist"),
         (0, 1, {"n_folds": 5, "batch_size": 1}, "cannot hold both classes"),
+        (0, 1, {"n_folds": 5, "augment": "much"}, "augment cannot be 'much': take none or light or strong"),
     ],
 )
 def test_training_data_that_is_none(fold, epoch, options, told, easy_dataset):

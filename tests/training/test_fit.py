@@ -51,6 +51,41 @@ def test_an_interrupted_fold_ends_as_if_nothing_had_happened(train, stop_after):
     assert_same(whole, resumed)
 
 
+ALL_CHANCE = {"augment": "strong", "loss": "focal", "label_smoothing": 0.1, "dropout": 0.5}
+
+
+def test_augmentation_and_dropout_are_the_same_after_an_interruption(train):
+    protocol = Protocol(**{**vars(PROTOCOL), "epochs": 3, **ALL_CHANCE})
+    whole = train(protocol, checkpoint="whole.npz")
+
+    class Killed(BaseException):
+        pass
+
+    def kill(row):
+        if row["epoch"] == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(protocol, checkpoint="part.npz", epoch_done=kill)
+    assert_same(whole, train(protocol, checkpoint="part.npz"))
+    # Each of them does something, and dropout leaves no layer behind.
+    once = {**vars(PROTOCOL), "epochs": 1}
+    plain = train(Protocol(**once), checkpoint="plain.npz")
+    for name, value in ALL_CHANCE.items():
+        alone = train(Protocol(**{**once, name: value}), checkpoint=f"{name}.npz")
+        assert alone[1] != plain[1], name
+        assert [weight.shape for weight in alone[0]] == [weight.shape for weight in plain[0]]
+
+
+@pytest.mark.parametrize("loss", ["weighted", "focal"])
+def test_other_losses_learn(train, loss):
+    balance = "none" if loss == "weighted" else "batch"
+    settings = {**vars(PROTOCOL), "epochs": 8, "learning_rate": 0.05, "loss": loss, "balance": balance}
+    _, history, _ = train(Protocol(**settings), checkpoint=f"{loss}.npz")
+    assert history[-1]["loss"] < 0.9 * history[0]["loss"]
+    assert max(row["val_score"] for row in history) > 0.8
+
+
 def test_the_kept_epoch_is_the_best(train, easy_dataset):
     protocol = Protocol(**{**vars(PROTOCOL), "epochs": 6, "learning_rate": 0.05})
     _, history, logits = train(protocol)

@@ -63,6 +63,67 @@ print(json.dumps({"losses": losses, "expected": expected, "apart": apart, "steps
 """
 
 
+# Trains a small network with all that may be asked for on top of the paper, on the backend of the environment.
+EVERYTHING = """
+import json, sys
+import keras, numpy as np
+from omi_keras.data.augmentation import augmentation
+from omi_keras.models.fast.dropped_inputs import draw_kept
+from omi_keras.training.callbacks import Chance
+from omi_keras.training.losses import Objective
+from omi_keras.training.optimizer import TorchAdam
+
+beat = keras.Input((12, 400, 1))
+x = keras.layers.Conv2D(4, (1, 3), strides=(1, 4), use_bias=False)(beat)
+x = keras.layers.ReLU()(keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9)(x))
+model = keras.Model(beat, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
+rng = np.random.default_rng(0)
+model.set_weights([rng.uniform(0.1, 0.5, weight.shape) for weight in model.get_weights()])
+beats = rng.standard_normal((90, 12, 600)).astype(np.float32)
+omi = (rng.random(90) < 0.4).astype(int)
+training = np.arange(10, 90)
+batches = [training[:20], training[20:38], training[38:70]]
+optimizer = TorchAdam(1e-2)
+optimizer.build(model.trainable_variables)
+objective = Objective(0.1, 2.0, (1.0, 3.0))
+if keras.backend.backend() == "jax":
+    from omi_keras.training.jax_epoch import jax_epoch
+    epoch = jax_epoch(model, optimizer, beats, omi, training, 1, objective, dropping=True, augmenting=True)
+else:
+    from omi_keras.data.pipeline import TrainingPipeline
+    from omi_keras.training.tensorflow_epoch import tensorflow_epoch
+    pipeline = TrainingPipeline(beats, omi, training, memory=0)
+    epoch = tensorflow_epoch(model, optimizer, pipeline, frozenset(), objective, dropping=True)
+def kept(batch, ecgs):
+    return draw_kept(np.random.default_rng([number, batch]), ecgs, 4, 0.5)
+losses = []
+for number in (1, 2):
+    chance = Chance(augmentation("strong", 0, 0, number), kept)
+    losses.append(epoch(batches, lambda step, of: None, chance))
+print(json.dumps({"losses": losses, "tensorflow": "tensorflow" in sys.modules,
+                  "weights": [weight.ravel().tolist() for weight in model.get_weights()]}))
+"""
+
+
+def test_both_backends_train_the_same_on_augmented_beats_with_dropout_and_another_loss():
+    found = {}
+    for backend in ("jax", "tensorflow"):
+        done = subprocess.run(
+            [sys.executable, "-c", EVERYTHING],
+            env={**ON_JAX, "KERAS_BACKEND": backend},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            encoding="utf-8",
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        found[backend] = json.loads(done.stdout.splitlines()[-1])
+        assert found[backend]["tensorflow"] == (backend == "tensorflow")
+    np.testing.assert_allclose(found["jax"]["losses"], found["tensorflow"]["losses"], rtol=1e-4)
+    for ours, theirs in zip(found["jax"]["weights"], found["tensorflow"]["weights"], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
 @pytest.mark.parametrize(("scaling", "place"), [("plain", "device"), ("scaled", "disk")])
 def test_filled_batches_train_as_batches_of_their_own_size(scaling, place):
     done = subprocess.run(

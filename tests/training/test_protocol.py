@@ -16,6 +16,7 @@ from omi_keras.training.protocol import Protocol
 
 PAPER = {"epochs": 100, "batch_size": 128, "balance": "batch", "seed": 0, "precision": "float32", "weight_decay": 0.0}
 PAPER |= {"schedule": "plateau", "stop_after": None, "monitor": "score", "input": "zscore-400"}
+PAPER |= {"augment": "none", "loss": "plain", "label_smoothing": 0.0, "dropout": 0.0}
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -38,7 +39,8 @@ def test_options_have_the_protocols_defaults(command):
     "setting",
     [
         {"schedule": "cosine"}, {"monitor": "val_auc"}, {"stop_after": 0}, {"stop_after": 2.5}, {"weight_decay": -1e-4},
-        {"weight_decay": float("nan")}, {"weight_decay": "much"},
+        {"weight_decay": float("nan")}, {"weight_decay": "much"}, {"augment": "much"}, {"augment": None},
+        {"loss": "hinge"}, {"label_smoothing": 1.0}, {"label_smoothing": -0.1}, {"dropout": 1}, {"dropout": "half"},
     ],
 )  # fmt: skip
 def test_what_is_no_setting_is_refused(setting):
@@ -82,4 +84,6 @@ def test_runs_of_before_keep_their_names():
         {"schedule": "constant"},
         {"weight_decay": 1e-4},
     ):
+        assert run_id(config | other) != name
+    for other in ({"augment": "light"}, {"loss": "focal"}, {"label_smoothing": 0.1}, {"dropout": 0.5}):
         assert run_id(config | other) != name
