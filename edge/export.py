@@ -178,11 +178,14 @@ def export_bundle(
     return manifest
 
 
-def _seen(model: Model, dataset: Dataset, calibration: np.ndarray) -> dict[str, str | None]:
-    """Checksums of what must not judge the bundle: what trained or validated the model, and what chose its ranges."""
-    known = known_sums(model.info, model.folds)
+def _seen(model: Model, dataset: Dataset, calibration: np.ndarray) -> dict[str, Any]:
+    """Checksums of what must not judge the bundle: what trained or validated the model, and what chose its ranges.
+
+    ``complete`` tells whether they are of all that the model was made with.
+    """
+    known, complete = known_sums(model.info, model.folds)
     calibrated = beat_sums(dataset.beats[row] for row in calibration)
-    return {"model": None if known is None else packed(known), "calibration": packed(calibrated)}
+    return {"model": packed(known), "complete": complete, "calibration": packed(calibrated)}
 
 
 def _input_contract(samples: int) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def select(run: Path, out: Path, by: Any, force: bool, as_json: bool) -> None:
     refuse_existing(out, "model.json", force)
     model = load_run(run).select(by)
     model.save(out, force=force)
-    if "beat" not in model.folds:
+    if model.folds is not None and "beat" not in model.folds:
         click.echo(
             f"the dataset of {run} is not at hand, so the model cannot know its ECGs again under other ids", err=True
         )

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from itertools import product
 
 import numpy as np
@@ -38,11 +39,9 @@ def beat_sums(beats: Iterable[np.ndarray]) -> np.ndarray:
     return np.array([_sum(_cells(_probed(beat))) for beat in beats], dtype=f"<U{2 * _BYTES}")
 
 
-def are_among(beats: np.ndarray, sums: Collection[str]) -> np.ndarray:
-    """Tell which median beats (n, 12, 600) in mV have one of the sums: (n,) bool."""
-    if not sums:
-        return np.zeros(len(beats), bool)
-    return np.array([not sums.isdisjoint(_possible(beat)) for beat in beats], dtype=bool)  # type: ignore[attr-defined]
+def are_among(beats: Iterable[np.ndarray], sums: AbstractSet[str]) -> np.ndarray:
+    """Tell which of n median beats (12, 600) in mV have one of the sums: (n,) bool."""
+    return np.array([bool(sums) and not sums.isdisjoint(_possible(beat)) for beat in beats], dtype=bool)
 
 
 def packed(sums: Iterable[str]) -> str:

@@ -231,8 +231,8 @@ class FinishedModels:
         found = []
         for metric, label in (("sensitivity", 1), ("specificity", 0)):
             inside = rows & (self.omi == label)
-            right = [(alarm == (label == 1))[inside] for alarm in (one, other)]
-            paired = paired_rate(*right, self.patient_id[inside], self.resamples, self.seed)
+            first_right, second_right = ((alarm == (label == 1))[inside] for alarm in (one, other))
+            paired = paired_rate(first_right, second_right, self.patient_id[inside], self.resamples, self.seed)
             found.append(self._row(first, second, metric, inside, paired))
         return found
 

@@ -11,7 +11,7 @@ BEAT = "beat"
 
 
 def known_ecgs(info: dict[str, Any], folds: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of ``folds.csv`` that trained, validated or chose a model.
+    """Return the rows of ``folds.csv`` that trained, validated, chose or recalibrated a model.
 
     Its test fold did none of that, and may judge it. But all did who has been chosen by its test result, and of an
     ensemble of folds, each of whose tests trained the other members.
@@ -23,18 +23,20 @@ def known_ecgs(info: dict[str, Any], folds: pd.DataFrame) -> pd.DataFrame:
     folds
         Content of ``folds.csv``.
     """
-    if "members" in info or info.get("selected_by") == "test":
+    if info.get("members", 1) != 1 or info.get("selected_by") == "test":
         return folds
-    return folds[folds["fold"] != info.get("test_fold")]
+    fold = folds["fold"]
+    return folds[(fold != info.get("test_fold")) | fold.isin(info.get("recalibration_folds", ()))]
 
 
-def known_sums(info: dict[str, Any], folds: pd.DataFrame | None) -> frozenset[str] | None:
-    """Return the checksums of the beats of :func:`known_ecgs`; None where the model does not have all of them.
+def known_sums(info: dict[str, Any], folds: pd.DataFrame | None) -> tuple[frozenset[str], bool]:
+    """Return the checksums of the beats of :func:`known_ecgs`, and whether these are all.
 
     A model from before there were checksums has none, nor has one that was trained elsewhere, or whose dataset was gone
-    when it was selected.
+    when it was selected; one that goes on from such a model lacks some.
     """
     if folds is None or BEAT not in folds:
-        return None
-    sums = known_ecgs(info, folds)[BEAT]
-    return None if (sums == "").any() else frozenset(sums)
+        return frozenset(), False
+    sums = known_ecgs(info, folds)[BEAT].fillna("")
+    elsewhere = "imported_from" in info.get("provenance", {})
+    return frozenset(sums[sums != ""]), not elsewhere and bool((sums != "").all())

@@ -32,14 +32,17 @@ class Known:
     Attributes
     ----------
     beats
-        Checksums of the median beats; None where not all are known.
+        Checksums of the median beats.
+    complete
+        Whether these are all.
     ecg_ids, patient_ids
         None where there are none, as in a bundle.
     dataset_sha256
         Fingerprint of the dataset; None where it is not known.
     """
 
-    beats: frozenset[str] | None
+    beats: frozenset[str]
+    complete: bool
     ecg_ids: frozenset[str] | None
     patient_ids: frozenset[str] | None
     dataset_sha256: dict[str, str] | None
@@ -117,7 +120,7 @@ def judge_of_model(model: Model) -> Judge:
     if folds is not None:
         rows = known_ecgs(model.info, folds)
         ids = {name: frozenset(rows[name].astype(str)) for name in ids}
-    known = Known(known_sums(model.info, folds), ids["ecg_id"], ids["patient_id"], trained_on)
+    known = Known(*known_sums(model.info, folds), ids["ecg_id"], ids["patient_id"], trained_on)
     source = {"threshold": f"{model.threshold:.6g}", "bands": _bands_text(model.bands)}
     source |= {"trained on SHA-256": str(trained_on["ecgs.csv"])} if isinstance(trained_on, dict) else {}
     if model.path is not None:
@@ -155,14 +158,9 @@ def _judge_of_bundle(path: Path) -> Judge:
         return found
 
     seen = _dict(manifest.get("seen_beats"))
-    parts = [unpacked(seen[name]) for name in ("model", "calibration") if seen.get(name) is not None]
-    provenance = _dict(manifest.get("provenance"))
-    known = Known(
-        frozenset().union(*parts) if seen.get("model") is not None else None,
-        None,
-        None,
-        provenance.get("dataset_sha256"),
-    )
+    beats = frozenset().union(*(unpacked(seen[name]) for name in ("model", "calibration") if name in seen))
+    fingerprint = _dict(manifest.get("provenance")).get("dataset_sha256")
+    known = Known(beats, seen.get("complete") is True, None, None, fingerprint)
     name = f"{manifest.get('model', 'bundle')} {manifest['quantization']}"
     bands, threshold = manifest.get("bands"), float(manifest["threshold"])
     source = {"threshold": f"{threshold:.6g}", "bands": _bands_text(bands), "run by": "LiteRT"}

@@ -55,7 +55,7 @@ def overlaps(judges: Sequence[Judge], data: Part, *, other_patients: bool = Fals
     found = []
     for judge in judges:
         known = judge.known
-        beats = are_among(data, known.beats or frozenset())
+        beats = are_among(data, known.beats)
         same_ecg, patients = np.zeros(len(ecg_ids), bool), set(people[beats])
         if not other_patients:
             same_ecg = np.isin(ecg_ids, list(known.ecg_ids or ()))
@@ -78,7 +78,7 @@ def refuse_known(found: Sequence[Overlap], data: Part, *, without_known: bool, o
     for overlap in found:
         judge = overlap.judge
         same = judge.known.dataset_sha256 == data.dataset.fingerprint()
-        if same and judge.known.beats is None and judge.known.ecg_ids is None:
+        if same and not judge.known.complete and judge.known.ecg_ids is None:
             raise InputError(
                 f"{judge.place} was made of {place} and does not say of which of its ECGs; give the model folder, or "
                 "another dataset",
@@ -100,13 +100,13 @@ def refuse_known(found: Sequence[Overlap], data: Part, *, without_known: bool, o
 
 def cannot_be_checked(judge: Judge) -> str:
     """Return what a reader has to know of a model that does not know all its ECGs again; nothing of one that does."""
-    if judge.known.beats is not None:
+    if judge.known.complete:
         return ""
     if judge.known.ecg_ids is None:
         return (
             f"{judge.name} does not say what it was trained on, so that it never saw these ECGs could not be checked."
         )
     return (
-        f"{judge.name} knows its ECGs by their ids alone: that none of them is here under another id could not be "
-        "checked."
+        f"{judge.name} does not know all the ECGs that it was made with by their beats: that none is here under "
+        "another id could not be checked."
     )

@@ -12,23 +12,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from omi_keras.data.dataset import BEAT_COLUMNS, Dataset
+from omi_keras.data.dataset import Dataset
 from omi_keras.data.duplicates import duplicates_of
 from omi_keras.data.first_ecgs import first_ecgs, time_column
 from omi_keras.evaluation.finished import TREAT, Answers, FinishedModels
 from omi_keras.evaluation.separation import MIN_PATIENTS, enough_patients
-from omi_keras.evaluation.subgroups import age_bands
 from omi_keras.recordings.errors import InputError
+from omi_keras.report.columns import stated, subgroups_of
 from omi_keras.report.judges import Judge, Tick
 from omi_keras.report.part import Part
 from omi_keras.report.seen import Overlap, cannot_be_checked, overlaps, refuse_known
 
 STEMI = "STEMI criteria"
-# A column makes subgroups when it has 2 to so many different cells, and on average so many ECGs for each.
-MOST_CELLS, FEWEST_ECGS = 24, 5
-# Columns that name, measure or label an ECG.
-NO_GROUPS = ("ecg_id", "patient_id", "omi", "age", *(name for name in BEAT_COLUMNS if name != "flags"))
-_ANSWERS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0, "": np.nan}
 
 
 @dataclass(frozen=True)
@@ -155,10 +150,10 @@ class Validation:
             told.append(
                 f"A class has fewer than {MIN_PATIENTS} patients: AUC, average precision and calibration are undefined."
             )
-        for name, stated in found.comparators.items():
-            if silent := int(np.isnan(stated).sum()):
+        for name, said in found.comparators.items():
+            if silent := int(np.isnan(said).sum()):
                 told.append(
-                    f"{name} says nothing of {silent} of {stated.size} ECGs: what stands beside it is of the others, "
+                    f"{name} says nothing of {silent} of {said.size} ECGs: what stands beside it is of the others, "
                     "and it has no decision curve."
                 )
         if self.duplicates["count"]:
@@ -240,7 +235,7 @@ def validate(
     if not len(data):
         raise InputError(f"{dataset.path or 'the dataset'} has no labelled ECG to judge by", "no_labels")
     if comparator is not None:
-        _stated(data, comparator)  # told before anything takes long
+        stated(data.ecgs, comparator)  # told before anything takes long
     known = overlaps(judges, data, other_patients=other_patients)
     refuse_known(known, data, without_known=without_known, other_patients=other_patients)
     data = data.keep(~np.any([overlap.rows for overlap in known], axis=0))
@@ -256,7 +251,7 @@ def validate(
     if comparator is not None:
         # A name that something else has already is told from it.
         taken = comparator in (STEMI, *TREAT, *(judge.name for judge in judges))
-        comparators[f"{comparator} (column)" if taken else comparator] = _stated(data, comparator)
+        comparators[f"{comparator} (column)" if taken else comparator] = stated(data.ecgs, comparator)
     groups = subgroups_of(ecgs) | {STEMI: np.where(stemi, "met", "not met")}
     answers: dict[str, Answers] = {}
     for judge in judges:
@@ -275,40 +270,3 @@ def validate(
     )
     twins = duplicates_of(dataset)
     return Validation(list(judges), data, found, known, comparator, first_ecg_only, other_patients, twins)
-
-
-def subgroups_of(ecgs: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the columns that make subgroups, and bands of age: name → (n,) text, empty where not known.
-
-    Every column but names, labels and numbers of beats that has 2 to :data:`MOST_CELLS` different cells, an empty one
-    counted, and on average at least :data:`FEWEST_ECGS` ECGs for each.
-    """
-    found = {}
-    for name in ecgs.columns:
-        cells = ecgs[name].astype(str).to_numpy(str)
-        different = np.unique(cells).size
-        if name not in NO_GROUPS and 2 <= different <= min(MOST_CELLS, len(ecgs) / FEWEST_ECGS):
-            found[str(name)] = cells
-    return found | {"age": age_bands(ecgs["age"].to_numpy(float))}
-
-
-def _stated(data: Part, column: str) -> np.ndarray:
-    """What a column states: (n,) 1, 0, or NaN where it is empty."""
-    ecgs = data.ecgs
-    if column not in ecgs.columns:
-        there = ", ".join(str(name) for name in ecgs.columns)
-        raise InputError(f"the dataset has no column {column}; it has {there}", "column")
-    if column == "omi":
-        raise InputError("omi is the label that everything is compared with; name another --comparator", "column")
-    cells = ["" if pd.isna(cell) else str(cell).strip() for cell in ecgs[column]]
-    if wrong := [cell for cell in cells if cell.lower() not in _ANSWERS]:
-        shown = wrong[0] if len(wrong[0]) <= 40 else f"{wrong[0][:37]}..."
-        raise InputError(
-            f"column {column} must be 1 where it says OMI, 0 where it does not, or empty; found {shown!r} in "
-            f"{len(wrong)} of {len(cells)} ECGs",
-            "bad_comparator",
-        )
-    found = np.array([_ANSWERS[cell.lower()] for cell in cells])
-    if np.isnan(found).all():
-        raise InputError(f"column {column} is empty for all ECGs that are judged; name another --comparator", "column")
-    return found

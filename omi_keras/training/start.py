@@ -18,6 +18,7 @@ from omi_keras.data.artifacts import sha256
 from omi_keras.data.identities import one_form
 from omi_keras.model import Model
 from omi_keras.models.catalogue import RANDOM_FOREST
+from omi_keras.models.known_ecgs import known_ecgs
 from omi_keras.models.model_folder import load_weights, read_model_folder
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.protocol import Protocol
@@ -86,7 +87,7 @@ def refuse_known(
     same = start.info["provenance"].get("dataset_sha256") == dataset_sha256
     if start.folds is None or (other_patients and not same):
         return
-    known = _known(start.info, start.folds)
+    known = known_ecgs(start.info, start.folds)
     parts = [split.parts(folds, number) for number in rounds]
     judged = folds[np.any([part[name] for part in parts for name in ("validation", "test")], axis=0)]
     people = {one_form(str(name)) for name in known["patient_id"]}
@@ -140,13 +141,8 @@ def with_known(folds: pd.DataFrame, run: Path) -> pd.DataFrame:
     info, before, _ = read_model_folder(run / START_FOLDER)
     if before is None:
         return folds
-    known = _known(info, before)
+    known = known_ecgs(info, before)
     known = known[~known["ecg_id"].isin(set(folds["ecg_id"]))].assign(fold=folds["fold"].max() + 1)
     # Of the other columns those that are the run's, too.
     found = pd.concat([folds, known], ignore_index=True)[list(folds.columns)]
     return found.fillna(dict.fromkeys(found.columns.difference(["fold"]), ""))
-
-
-def _known(info: dict[str, Any], folds: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a model's ``folds.csv`` that trained, validated or chose it."""
-    return folds if info.get("selected_by") == "test" else folds[folds["fold"] != info["test_fold"]]

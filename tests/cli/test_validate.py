@@ -145,7 +145,7 @@ def test_a_model_from_before_there_were_sums(model_folder, elsewhere, easy_datas
     old.folds = old.folds.drop(columns="beat")
     old.save(tmp_path / "old")
     done = run_cli("validate", tmp_path / "old", tmp_path / "out", "--dataset", elsewhere)
-    assert done.exit_code == 0 and "knows its ECGs by their ids alone" in done.stderr
+    assert done.exit_code == 0 and "does not know all the ECGs that it was made with by their beats" in done.stderr
     by_id = run_cli("validate", tmp_path / "old", tmp_path / "again", "--dataset", easy_dataset)
     assert by_id.exit_code == 2 and " by ecg_id) of the 160" in by_id.stderr
 

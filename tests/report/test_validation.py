@@ -18,8 +18,8 @@ from omi_keras.models.known_ecgs import known_ecgs, known_sums
 from omi_keras.report.judges import Judge, Known, judge_of_model, with_own_names
 from omi_keras.report.validation import STEMI, validate
 
-UNKNOWN = Known(None, None, None, None)
-NEVER = Known(frozenset(), frozenset(), frozenset(), None)
+UNKNOWN = Known(frozenset(), False, None, None, None)
+NEVER = Known(frozenset(), True, frozenset(), frozenset(), None)
 
 
 def ecg_like(n, seed=0):
@@ -62,6 +62,7 @@ def known_of(data, rows, **other):
     ecgs = data.ecgs.iloc[rows]
     parts = {
         "beats": frozenset(beat_sums(data.beats[rows])),
+        "complete": True,
         "ecg_ids": frozenset(ecgs["ecg_id"]),
         "patient_ids": frozenset(ecgs["patient_id"]),
         "dataset_sha256": None,
@@ -127,7 +128,7 @@ def test_its_own_dataset_is_told_to_be_for_evaluate():
     assert "--other-patients" not in str(refused.value)
     test_fold = validate([judge(known=own)], data, without_known=True)
     assert test_fold.metrics["ecgs"].tolist() == [20]
-    silent = Known(None, None, None, data.fingerprint())
+    silent = Known(frozenset(), False, None, None, data.fingerprint())
     for how in ({}, {"without_known": True}, {"other_patients": True}):
         with pytest.raises(omi.InputError, match="does not say of which of its ECGs"):
             validate([judge(known=silent)], data, **how)
@@ -144,23 +145,31 @@ def test_all_known_leaves_nothing():
     [
         ({"validation_fold": 1, "test_fold": 0, "selected_by": "validation"}, ["b", "c"]),
         ({"validation_fold": 1, "test_fold": 0, "selected_by": "test"}, ["a", "b", "c"]),
-        ({"validation_fold": 1, "test_fold": 0, "members": 3}, ["a", "b", "c"]),
+        ({"validation_fold": 1, "test_fold": 0, "members": 1}, ["b", "c"]),
+        ({"validation_fold": 1, "test_fold": 0, "recalibration_folds": [0]}, ["a", "b", "c"]),
+        ({"members": 3}, ["a", "b", "c"]),
     ],
 )
 def test_the_test_fold_is_not_known_unless_it_chose_or_trained(info, known):
     folds = pd.DataFrame({"ecg_id": ["a", "b", "c"], "patient_id": ["1", "2", "3"], "fold": [0, 1, 2]})
     assert known_ecgs(info, folds)["ecg_id"].tolist() == known
-    assert known_sums(info, folds) is None and known_sums(info, None) is None
-    with_sums = folds.assign(beat=["0" * 12, "1" * 12, "2" * 12])
-    assert len(known_sums(info, with_sums)) == len(known)
-    assert known_sums(info, folds.assign(beat=["0" * 12, "", "2" * 12])) is None
+    assert known_sums(info, folds) == known_sums(info, None) == (frozenset(), False)
+    sums = ["0" * 12, "1" * 12, "2" * 12]
+    expected = frozenset(sum_ for name, sum_ in zip("abc", sums, strict=True) if name in known)
+    assert known_sums(info, folds.assign(beat=sums)) == (expected, True)
+    for lost in ("", None):
+        found = known_sums(info, folds.assign(beat=[sums[0], lost, sums[2]]))
+        assert found == (expected - {sums[1]}, False), "b is known to all"
 
 
 def test_what_cannot_be_checked_is_said():
     data = dataset()
     assert "model does not say what it was trained on" in validate([judge(known=UNKNOWN)], data).notes[-1]
-    by_id = Known(None, frozenset({"else"}), frozenset({"else"}), None)
-    assert "by their ids alone" in validate([judge(known=by_id)], data).notes[-1]
+    by_id = Known(frozenset(), False, frozenset({"else"}), frozenset({"else"}), None)
+    assert (
+        "does not know all the ECGs that it was made with by their beats"
+        in validate([judge(known=by_id)], data).notes[-1]
+    )
     assert validate([judge()], data).notes == []
 
 
