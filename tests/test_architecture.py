@@ -30,7 +30,7 @@ ROOMS = (
 # What a user holds in the hand opens doors to rooms below it, inside a function, where they are asked for.
 DOORS = {
     "omi_keras.model": {"omi_keras.saliency", "omi_keras.report", "edge"},
-    "omi_keras.training.run": {"omi_keras.report", "omi_keras.drawing"},
+    "omi_keras.training.run": {"omi_keras.report"},
     # In a notebook they show themselves.
     "omi_keras.recordings.record": {"omi_keras.drawing"},
     "omi_keras.beats.median_beats": {"omi_keras.drawing"},

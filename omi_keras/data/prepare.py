@@ -26,7 +26,7 @@ from omi_keras.simulate.cohort import SimulatedECG
 from omi_keras.simulate.truth import TRUE_BEATS, TRUTH_COLUMNS, TrueBeats, truth_row
 
 Tick = Callable[[int, int, int], None]  # done, total, rejected
-PROGRESS = "progress.json"
+PROGRESS, OVERVIEW = "progress.json", "overview.html"
 # Beside labels and recordings, what decides the numbers of a beat.
 DECIDE = ("omi-keras", "numpy", "scipy")
 # Settings as the user knows them.
@@ -52,7 +52,8 @@ def prepare_records(
 
     Rejected recordings are listed in ``rejected.csv`` and never stop the others. The result does not depend on
     ``jobs`` or ``scheduler``, nor on interruptions: what was done lies in a hidden folder beside ``out``, and
-    ``resume`` goes on from there. ``tell`` hears what a person should look at in the labels.
+    ``resume`` goes on from there. ``tell`` hears what a person should look at in the labels. ``overview.html`` in the
+    dataset shows some of the recordings, those with flags and those that were rejected.
 
     Raises
     ------
@@ -84,6 +85,9 @@ def prepare_records(
                     remove(partial)
                     partial.mkdir()
             info = _write(partial, table.iloc[done:], records, labels, settings, sizes, done, jobs, scheduler, tick)
+            from omi_keras.report.overview import write_overview
+
+            write_overview(partial, records, table, info)
             with undisturbed():
                 (partial / PROGRESS).unlink(missing_ok=True)
                 put_or_keep(partial, out, MARKER if force else None, journal)
@@ -175,7 +179,7 @@ def _refuse_foreign(partial: Path) -> None:
     names = (
         {path.name for path in partial.iterdir()} if partial.is_dir() and not partial.is_symlink() else {"no folder"}
     )
-    ours = {*FILES, PROGRESS, MARKER, TRUE_BEATS}
+    ours = {*FILES, PROGRESS, MARKER, TRUE_BEATS, OVERVIEW}
     if any(name not in ours and not is_half_written(name) for name in names):
         raise InputError(f"{partial} holds what omi-keras did not make; move it away", "exists")
 

@@ -35,9 +35,7 @@ def strips(signal: np.ndarray, left: float, top: float, width: float) -> list[It
     left, top, width
         Of the paper, mm.
     """
-    shown = np.asarray(signal, dtype=np.float64)[:, : round(SECONDS * SAMPLING_RATE)]
-    level = [float(np.median(row[np.isfinite(row)])) if np.isfinite(row).any() else 0.0 for row in shown]
-    shown = shown - np.array(level)[:, None]
+    shown, level = about_median(signal)
     seconds = shown.shape[1] / SAMPLING_RATE
     step = min(COLUMN_SECONDS, max(seconds - COLUMN_SECONDS, 0.0) / 3)
     bottom, start = top + HEIGHT, left + _LEADS_AT
@@ -62,13 +60,21 @@ def strips(signal: np.ndarray, left: float, top: float, width: float) -> list[It
             name = Text(x + 1.2, top + row * ROW + 4.2, lead, 3.4, bold=True, halo=True)
             data = {
                 "part": "rhythm" if rhythm else "strip", "lead": lead, "from-ms": 1000 * first / SAMPLING_RATE,
-                "x-mm": x, "baseline-mm": baseline, "median-mv": level[k],
+                "x-mm": x, "baseline-mm": baseline, "median-mv": float(level[k]),
             }  # fmt: skip
             if column:
                 items.append(rule(x, baseline - 2.5, x, baseline + 2.5, colour=INK, line=_LINE))
             items.append(Group([*lines, name], data))
     items.append(_scale(left + 2.5, bottom - 1.6, signal.shape[1] / SAMPLING_RATE, clipped))
     return items
+
+
+def about_median(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first 10 s of each lead about its own median, (12, n) mV, and the medians (12,)."""
+    shown = np.asarray(signal, dtype=np.float64)[:, : round(SECONDS * SAMPLING_RATE)]
+    known = (row[np.isfinite(row)] for row in shown)
+    level = np.array([float(np.median(row)) if len(row) else 0.0 for row in known])
+    return shown - level[:, None], level
 
 
 def paper(left: float, top: float, width: float, height: float) -> list[Item]:

@@ -94,7 +94,7 @@ def rule(x: float, y: float, to_x: float, to_y: float, **style: object) -> Line:
 
 def trace(
     samples_mv: np.ndarray, x: float, baseline: float, *, mm_per_sample: float, mm_per_mv: float, top: float,
-    bottom: float,
+    bottom: float, coarse: int = 1,
 ) -> list[np.ndarray]:  # fmt: skip
     """A signal as lines, broken where samples are missing and where it leaves the paper from ``top`` to ``bottom``.
 
@@ -104,6 +104,8 @@ def trace(
         (n,) mV; NaN is missing.
     x, baseline
         Of the first sample, and of 0 mV.
+    coarse
+        So many times coarser, for a picture that is shown smaller than it is.
 
     Returns
     -------
@@ -122,8 +124,8 @@ def trace(
     # Also between two samples beyond the edge, where the line between lies there too.
     broken = (np.diff(places) > 1) | (outside[places][1:] & outside[places][:-1])
     runs = np.split(points, np.flatnonzero(broken) + 1)
-    together = int(THIN / mm_per_sample + 1e-9)
-    return [_thinned(_extremes(run, together)) for run in runs if len(run) > 1]
+    together = int(coarse * THIN / mm_per_sample + 1e-9)
+    return [_thinned(_extremes(run, together), coarse * NEAR) for run in runs if len(run) > 1]
 
 
 def cut_off(samples_mv: np.ndarray, baseline: float, mm_per_mv: float, top: float, bottom: float) -> bool:
@@ -176,7 +178,7 @@ def _extremes(points: np.ndarray, together: int) -> np.ndarray:
     return points[keep]
 
 
-def _thinned(points: np.ndarray) -> np.ndarray:
+def _thinned(points: np.ndarray, near: float) -> np.ndarray:
     """Without every second point that its neighbours tell well enough, several times over, (n, 2) → (k, 2)."""
     for _ in range(ROUNDS):
         if len(points) < 3:
@@ -185,7 +187,7 @@ def _thinned(points: np.ndarray) -> np.ndarray:
         n = len(here)
         before, after = before[:n], after[:n]
         share = (here[:, 0] - before[:, 0]) / np.maximum(after[:, 0] - before[:, 0], 1e-9)
-        told = np.abs(before[:, 1] + share * (after[:, 1] - before[:, 1]) - here[:, 1]) <= NEAR
+        told = np.abs(before[:, 1] + share * (after[:, 1] - before[:, 1]) - here[:, 1]) <= near
         keep = np.ones(len(points), dtype=bool)
         keep[1 : 1 + 2 * n : 2] = ~told
         points = points[keep]

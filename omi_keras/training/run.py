@@ -197,6 +197,11 @@ class Run:
             write_report([self.path], Path(out), seed=seed, force=force)
         return Findings([self], seed)
 
+    def _repr_html_(self) -> str:
+        from omi_keras.report.notebook import run_html
+
+        return run_html(self)
+
     def patient_ids(self, ecg_ids: pd.Series) -> pd.Series:
         """Patient of each ECG."""
         return ecg_ids.map(self.folds.set_index("ecg_id")["patient_id"])

@@ -45,7 +45,7 @@ def whole(records, tmp_path_factory):
 
 
 def content(folder):
-    return {name: (folder / name).read_bytes() for name in (*FILES, "dataset.json")}
+    return {name: (folder / name).read_bytes() for name in (*FILES, "dataset.json", "overview.html")}
 
 
 def kill_and_resume(records, out, delays):
