@@ -2,68 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from omi_keras.cli.options import FOLDER, json_option, verify_option
-from omi_keras.cli.terminal import BAD_INPUT, result
+from omi_keras.cli.terminal import BAD_INPUT, live
 from omi_keras.recordings.errors import InputError
 
 if TYPE_CHECKING:
     from edge.detector import Detection
 
+SECONDS_BEFORE_PROGRESS, SECONDS_BETWEEN = 2.0, 0.2
+
 
 @click.command()
 @click.argument("model_or_bundle", type=FOLDER)
-@click.argument("files", type=FOLDER, nargs=-1, required=True, metavar="FILE [FILE ...]")
+@click.argument("files", type=FOLDER, nargs=-1, required=True, metavar="FILE_OR_FOLDER [FILE_OR_FOLDER ...]")
+@click.option("--csv", "table", type=FOLDER, metavar="FILE", help="Write a table with a row for each file.")
+@click.option("--force", is_flag=True, help="Replace a table that predict wrote before.")
 @verify_option
 @json_option
-def predict(model_or_bundle: Path, files: tuple[Path, ...], public_key: Path | None, as_json: bool) -> None:
-    """Judge ECG FILEs with a bundle or a model folder: probability, decision at the operating point, band, quality.
+def predict(
+    model_or_bundle: Path, files: tuple[Path, ...], table: Path | None, force: bool, public_key: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Judge ECG files with a bundle or a model folder: probability, decision at the operating point, band, quality.
 
-    The band is rule-in, open or rule-out, of models that have such thresholds.
-
-    A file that cannot be judged gets a sentence instead, the others are judged, and the exit code is 2.
+    The band is rule-in, open or rule-out, of models that have such thresholds. Of a FOLDER every recording inside, and
+    in folders inside it, is judged in the order of names; a WFDB header and its signal files are one recording, and
+    what is no recording is passed over. A file that cannot be judged gets a sentence instead, the others are judged,
+    and the exit code is 2.
 
     \b
-    Example:
+    Examples:
       omi-keras predict bundle/ patient1.hea patient2.hea --json
+      omi-keras predict bundle/ recordings/ --csv judged.csv
     """
+    from omi_keras.cli.predict_table import new_table, refuse_existing_table
+    from omi_keras.recordings.folders import expand
+
+    if table:
+        refuse_existing_table(table, force)
     detect = _open(model_or_bundle, public_key)
-    rows: list[dict[str, Any]] = []
-    for file in files:
-        try:
-            found = detect(file)
-        except InputError as error:
-            # A recording is known by its id further on; here by its file.
-            sentence = f"{file.name}: {str(error).removeprefix(f'{file.name}: ').removeprefix(f'{file.stem}: ')}"
-            rows.append({"file": str(file), "error": sentence})
-            if not as_json:
-                click.echo(f"omi-keras: {sentence}", err=True)
-            continue
-        rows.append(
-            {
-                "file": str(file),
-                "ecg_id": file.stem,
-                "probability": found.probability,
-                "decision": bool(found.decision),
-                "threshold": found.threshold,
-                "band": found.band,
-                "quality": list(found.quality),
-            }
-        )
-        if not as_json:
-            decision = "OMI" if found.decision else "no OMI"
-            band = f"  {found.band}" if found.band else ""
-            quality = " ".join(found.quality) or "good"
-            click.echo(f"{file}  P(OMI) {found.probability:.3f}  {decision}{band}  quality: {quality}")
-    if as_json:
-        result(rows, as_json, "")
-    if any("error" in row for row in rows):
+    from edge.many_files import judge_files
+
+    seen = {"judged": 0, "OMI": 0, "refused": 0}
+    with _printed(as_json, table is None) as show, new_table(table, force) as add, _progress(as_json, table) as tick:
+        for row in judge_files(detect, expand(files)):
+            show(row)
+            add(row)
+            seen["refused" if "error" in row else "judged"] += 1
+            seen["OMI"] += row.get("decision", False)
+            tick(seen)
+    if table and not as_json:
+        refused = f", {seen['refused']} could not be judged" if seen["refused"] else ""
+        click.echo(f"{seen['judged']} ECGs in {table}, {seen['OMI']} of them OMI{refused}")
+    if seen["refused"]:
         raise SystemExit(BAD_INPUT)
+
+
+@contextmanager
+def _printed(as_json: bool, as_text: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that prints a row: as the next of a JSON list, or as a line; what went wrong on standard error."""
+    before = "["
+
+    def show(row: dict[str, Any]) -> None:
+        nonlocal before
+        if as_json:
+            click.echo(before + json.dumps(row, ensure_ascii=False, allow_nan=False), nl=False)
+            before = ",\n "
+        elif "error" in row:
+            click.echo(f"omi-keras: {row['error']}", err=True)
+        elif as_text:
+            decision = "OMI" if row["decision"] else "no OMI"
+            band = f"  {row['band']}" if row["band"] else ""
+            quality = " ".join(row["quality"]) or "good"
+            click.echo(f"{row['file']}  P(OMI) {row['probability']:.3f}  {decision}{band}  quality: {quality}")
+
+    yield show
+    if as_json:
+        click.echo("]" if before != "[" else "[]")
+
+
+@contextmanager
+def _progress(as_json: bool, table: Path | None) -> Iterator[Callable[[dict[str, int]], None]]:
+    """A function that tells on a terminal, after two seconds, how far it is, unless printed lines show that."""
+    shown = live() and (sys.stdout is None or not sys.stdout.isatty() or (table is not None and not as_json))
+    start = last = time.monotonic()
+    drawn = False
+
+    def tick(seen: dict[str, int]) -> None:
+        nonlocal last, drawn
+        now = time.monotonic()
+        if shown and now - start > SECONDS_BEFORE_PROGRESS and now - last > SECONDS_BETWEEN:
+            done, last, drawn = seen["judged"] + seen["refused"], now, True
+            click.echo(
+                f"\r{done} files, {done / (now - start):.0f}/s, {seen['refused']} not judged ", nl=False, err=True
+            )
+
+    try:
+        yield tick
+    finally:
+        if drawn:
+            click.echo(err=True)
 
 
 def _open(path: Path, public_key: Path | None) -> Callable[[Path], Detection]:

@@ -6,6 +6,7 @@ from omi_keras.lazy import names_of
 
 if TYPE_CHECKING:
     from omi_keras.recordings.errors import InputError as InputError
+    from omi_keras.recordings.folders import recordings_in as recordings_in
     from omi_keras.recordings.readers import find_record as find_record
     from omi_keras.recordings.readers import read_record as read_record
     from omi_keras.recordings.record import LEADS as LEADS
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "InputError": "omi_keras.recordings.errors",
+    "recordings_in": "omi_keras.recordings.folders",
     "find_record": "omi_keras.recordings.readers",
     "read_record": "omi_keras.recordings.readers",
     "LEADS": "omi_keras.recordings.record",

@@ -30,7 +30,7 @@ KNOWN = {
 # Far above what wrong units make of an ECG, which the quality check names better.
 MAX_MV = 1e6
 
-_HEAD_BYTES = 512
+HEAD_BYTES = 512
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
 _XML_STARTS = tuple(
     bom + "<".encode(code)
@@ -41,7 +41,7 @@ _XML_STARTS = tuple(
     )
     for bom in boms
 )
-_XML_ROOTS: dict[str, Callable[[Element, str], Recording]] = {
+XML_ROOTS: dict[str, Callable[[Element, str], Recording]] = {
     sierra.ROOT: sierra.read,
     muse.ROOT: muse.read,
     aecg.ROOT: aecg.read,
@@ -138,7 +138,7 @@ def _read(path: Path) -> Recording:
     suffix, file = path.suffix.lower(), path.name
     if suffix in (".mat", ".dat") and (header := path.with_suffix(".hea")).is_file():
         return wfdb.read(header)
-    head = read_bytes(path, start=_HEAD_BYTES)
+    head = read_bytes(path, start=HEAD_BYTES)
     is_dicom, is_scp = dicom.looks_like(head), scp.looks_like(head, named=suffix == ".scp")
     # These two begin with bytes that may be anything.
     if not is_dicom and not is_scp and (other := foreign.what_it_is(head)) is not None:
@@ -174,7 +174,7 @@ def _read(path: Path) -> Recording:
 def _read_xml(data: bytes, path: Path) -> Recording:
     file = path.name
     root = xml.parse(data, file)
-    reader = _XML_ROOTS.get(xml.local_name(root))
+    reader = XML_ROOTS.get(xml.local_name(root))
     if reader is None:
         name = printable(xml.local_name(root))
         raise InputError(f"{file}: not a supported ECG XML (root element <{name}>)", "unknown_format")

@@ -137,6 +137,7 @@ def test_predict_with_bundle_and_with_model_folder(int8_bundle, model_folder, re
         result = run_cli("predict", path, *files, "--json")
         assert result.exit_code == 0
         found[name] = json.loads(result.stdout)
+        assert run_cli("predict", path, recordings, "--json").stdout == result.stdout, "labels.csv beside them is none"
         assert [set(row) for row in found[name]] == [
             {"file", "ecg_id", "probability", "decision", "threshold", "band", "quality"}
         ] * 3

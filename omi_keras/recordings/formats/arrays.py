@@ -33,6 +33,14 @@ class _Header(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
+def looks_like(head: bytes) -> bool:
+    """Whether an NPY file may hold one recording: two axes, or a header that cannot be read and will be told."""
+    try:
+        return len(_header(head, "")[0]) == 2
+    except InputError:
+        return True
+
+
 def read_npy(data: bytes, path: Path) -> Recording:
     """One array of 12 leads; the rest is declared beside it."""
     header = _header(data, path.name)
