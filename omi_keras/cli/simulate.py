@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from omi_keras.cli.options import force_option, json_option, out_argument, seed_option
-from omi_keras.cli.terminal import progress, result, watched
+from omi_keras.cli.terminal import finite, progress, result, watched
 
 
 @click.command()
@@ -19,13 +19,18 @@ from omi_keras.cli.terminal import progress, result, watched
     "--as", "kind", type=click.Choice(["dataset", "records"]), default="dataset", show_default=True,
     help="A dataset to train on, or WFDB recordings with labels.csv to prepare.",
 )  # fmt: skip
+@click.option(
+    "--site-shift", type=click.FloatRange(0, 2), default=0.0, show_default=True, callback=finite,
+    help="How different site B is: older patients, more noise, V1 and V2 too high, a monitor's filters. 1 is another "
+    "hospital, on which a model of site A is worse.",
+)  # fmt: skip
 @click.option("--true-beats", is_flag=True, help="Also write true_beats.npy: the beats without noise.")
 @seed_option
 @force_option
 @json_option
 def simulate(
-    out: Path, ecgs: int, patients: int, prevalence: float, kind: str, true_beats: bool, seed: int, force: bool,
-    as_json: bool,
+    out: Path, ecgs: int, patients: int, prevalence: float, kind: str, site_shift: float, true_beats: bool, seed: int,
+    force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Simulate a cohort of chest-pain patients into folder OUT.
 
@@ -41,8 +46,9 @@ def simulate(
     from omi_keras.simulate.cohort import simulate_cohort
     from omi_keras.simulate.records import write_records
 
-    cohort = simulate_cohort(ecgs, patients, prevalence, seed)
+    cohort = simulate_cohort(ecgs, patients, prevalence, seed, site_shift)
     config = {"ecgs": ecgs, "patients": patients, "prevalence": prevalence, "seed": seed}
+    config |= {"site_shift": site_shift} if site_shift else {}
     with progress("simulating") as tick:
         if kind == "records":
             info = {"format_version": 1, "kind": "records", "simulated": True, "rejected": 0, "simulation": config}

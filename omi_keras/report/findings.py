@@ -246,7 +246,8 @@ class Findings:
 
     def _groups(self, folds: list[FoldTest]) -> dict[str, list[np.ndarray]]:
         facts = [self.facts(test.ecg_id) for test in folds]
-        found = {name: [part[name].to_numpy(str) for part in facts] for name in GROUPS if name in facts[0]}
+        names = dict.fromkeys((*GROUPS, self.chosen.split.leave_out or "site"))
+        found = {name: [part[name].to_numpy(str) for part in facts] for name in names if name in facts[0]}
         return found | {"age": [age_bands(part["age"].to_numpy(float)) for part in facts]}
 
     def facts(self, ecg_ids: np.ndarray) -> pd.DataFrame:

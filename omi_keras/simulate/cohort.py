@@ -11,13 +11,13 @@ __all__ = ["PlannedECG", "SimulatedECG", "Truth", "plan_cohort", "simulate_cohor
 
 
 def simulate_cohort(
-    n_ecgs: int = 10893, n_patients: int = 7297, prevalence: float = 0.066, seed: int = 0
+    n_ecgs: int = 10893, n_patients: int = 7297, prevalence: float = 0.066, seed: int = 0, site_shift: float = 0.0
 ) -> Iterator[SimulatedECG]:
     """Simulate a cohort, one ECG at a time, so that memory does not grow with it.
 
     Parameters
     ----------
-    n_ecgs, n_patients, prevalence, seed
+    n_ecgs, n_patients, prevalence, seed, site_shift
         As :func:`omi_keras.simulate.plan.plan_cohort` takes them.
 
     Returns
@@ -31,5 +31,5 @@ def simulate_cohort(
     InputError
         At once, when the sizes cannot be.
     """
-    plans = plan_cohort(n_ecgs, n_patients, prevalence, seed)
+    plans = plan_cohort(n_ecgs, n_patients, prevalence, seed, site_shift)
     return (simulate_ecg(plan, seed) for plan in plans)

@@ -23,6 +23,7 @@ from omi_keras.simulate.occlusion import Occlusion, at_time, draw_occlusion, occ
 from omi_keras.simulate.plan import PlannedECG
 from omi_keras.simulate.recording import record, to_millivolts
 from omi_keras.simulate.rhythm import Rhythm, draw_rhythm, earlier_p, strip
+from omi_keras.simulate.site_shift import carelessness, put_higher
 
 BEAT_SAMPLES, R_SAMPLE = 600, 300
 # Between a patient's ECGs, minutes.
@@ -155,7 +156,7 @@ def simulate_ecg(plan: PlannedECG, seed: int = 0) -> SimulatedECG:
         minutes = patient.occlusion.minutes + _GAP_MINUTES * plan.serial * rng.uniform(0.6, 1.4)
         occlusion = at_time(patient.occlusion, minutes, rng)
     # Nobody puts electrodes back exactly where they were.
-    field = displaced(anatomy.lead_field, rng, 0.05)
+    field = put_higher(displaced(anatomy.lead_field, rng, 0.05 * carelessness(plan.shift)), plan.shift)
     beat = patient.beat if occlusion is None else occluded(patient.beat, occlusion)
     beat = _with_r_at_zero(beat, anatomy, field)
     shift = _RATE_SHIFTS.get(patient.mimic, 0.0) + _RATE_SHIFTS.get(plan.artery, 0.0)
@@ -163,7 +164,7 @@ def simulate_ecg(plan: PlannedECG, seed: int = 0) -> SimulatedECG:
     noise_level = patient.noise_level * float(rng.lognormal(0.0, 0.35))
     vector = to_body(anatomy, strip(beat, rhythm, anatomy.qt_factor, rng))
     fault = draw_fault(np.random.default_rng([seed, 3, plan.index]))
-    signal = to_millivolts(record(vector, field, rng, plan.site, noise_level, fault))
+    signal = to_millivolts(record(vector, field, rng, plan.site, noise_level, fault, plan.shift))
 
     true = true_beat(beat, rhythm, anatomy, exchanged(field, fault))
     j_ms = beat.j_point + J_SEEN_MS

@@ -35,6 +35,8 @@ class PlannedECG:
         1 in every ECG of a patient with an occlusion, else 0.
     artery
         One of :data:`omi_keras.simulate.occlusion.ARTERIES`, ``""`` without an occlusion.
+    shift
+        How different the site's recordings are: see :func:`plan_cohort`.
     """
 
     index: int
@@ -47,6 +49,7 @@ class PlannedECG:
     sex: Sex
     omi: int
     artery: str
+    shift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,13 @@ _TABLE_3 = {
     "B": _SiteShape(5805, 3170, 60.0, 15.0, 0.44, 0.068),
 }
 _YOUNGEST, _OLDEST = 18, 100
+# By how many years the patients of site B are older, for each unit of shift.
+_OLDER = 8.0
+MOST_SHIFT = 2.0
 
 
 def plan_cohort(
-    n_ecgs: int = 10893, n_patients: int = 7297, prevalence: float = 0.066, seed: int = 0
+    n_ecgs: int = 10893, n_patients: int = 7297, prevalence: float = 0.066, seed: int = 0, site_shift: float = 0.0
 ) -> list[PlannedECG]:
     """Plan a cohort in the shape of the study's Table 3.
 
@@ -81,6 +87,9 @@ def plan_cohort(
         Share of patients with an occlusion; the count is exact, rounded half up.
     seed
         Not negative. The same seed gives the same plan.
+    site_shift
+        0 to 2: how different site B is from the study's, in its patients' age, in noise, electrodes and filters
+        (:mod:`omi_keras.simulate.site_shift`). Site A stays as it is, to the bit.
 
     Returns
     -------
@@ -90,9 +99,12 @@ def plan_cohort(
     Raises
     ------
     InputError
-        When a size is below 1, there are fewer ECGs than patients, or the prevalence is outside 0 to 1.
+        When a size is below 1, there are fewer ECGs than patients, the prevalence is outside 0 to 1, or the shift
+        outside 0 to 2.
     """
     _check(n_ecgs, n_patients, prevalence, seed)
+    if not 0.0 <= site_shift <= MOST_SHIFT:
+        raise InputError(f"The shift of site B is a number from 0 to {MOST_SHIFT:g}, received {site_shift}.")
     rng = np.random.default_rng([seed, 0])
     ecgs, patients = _site_sizes(n_ecgs, n_patients)
     occluded = _occlusions_per_site(patients, int(np.floor(prevalence * n_patients + 0.5)))
@@ -100,7 +112,7 @@ def plan_cohort(
     site = np.repeat(list(_TABLE_3), patients)
     omi = np.concatenate([rng.permutation(np.arange(n) < k) for n, k in zip(patients, occluded, strict=True)])
     counts = np.concatenate([_ecgs_per_patient(rng, e, p) for e, p in zip(ecgs, patients, strict=True)])
-    age, female = _ages_and_sexes(rng, site, omi)
+    age, female = _ages_and_sexes(rng, site, omi, site_shift)
     artery = np.where(omi, rng.choice(ARTERIES, n_patients, p=ARTERY_SHARES), "")
     plans: list[PlannedECG] = []
     for number, p in enumerate(rng.permutation(n_patients)):
@@ -117,6 +129,7 @@ def plan_cohort(
                     sex="female" if female[p] else "male",
                     omi=int(omi[p]),
                     artery=str(artery[p]),
+                    shift=site_shift if site[p] == "B" else 0.0,
                 )
             )
     return plans
@@ -168,9 +181,12 @@ def _ecgs_per_patient(rng: np.random.Generator, ecgs: int, patients: int) -> np.
     return 1 + rng.multinomial(ecgs - patients, weight / weight.sum())
 
 
-def _ages_and_sexes(rng: np.random.Generator, site: np.ndarray, omi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _ages_and_sexes(
+    rng: np.random.Generator, site: np.ndarray, omi: np.ndarray, site_shift: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Whole years and a flag for women, (n_patients,) each; occlusions meet older people and more men."""
     shapes = [_TABLE_3[s] for s in site]
     age = rng.normal([s.age_mean for s in shapes], [s.age_sd for s in shapes]) + 2.0 * omi
+    age += _OLDER * site_shift * (site == "B")
     female = rng.uniform(size=site.size) < np.array([s.female for s in shapes]) - 0.12 * omi
     return np.clip(np.rint(age), _YOUNGEST, _OLDEST), female

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from omi_keras.recordings.record import SAMPLING_RATE
 from omi_keras.simulate.faults import CHEST, electrode_off, exchanged, loose_contact
 from omi_keras.simulate.rhythm import PADDING, STRIP_SAMPLES
+from omi_keras.simulate.site_shift import band, noisier
 
 # 5 µV, a common resolution of stored ECGs.
 STEPS_PER_MV = 200
@@ -41,6 +43,11 @@ class Site:
     mains: float
     motion: float
 
+    def shifted(self, shift: float) -> Site:
+        """The site with more noise."""
+        times = noisier(shift)
+        return Site(times * self.wander, times * self.muscle, times * self.mains, min(times * self.motion, 1.0))
+
 
 SITES = {"A": Site(0.045, 0.007, 0.002, 0.07), "B": Site(0.065, 0.011, 0.005, 0.14)}
 
@@ -68,19 +75,19 @@ def _shapes() -> np.ndarray:
     return np.stack([_unit(wander), _unit(muscle), _unit(np.ones_like(f))])
 
 
-def _front_end() -> np.ndarray:
-    """Complex response of the monitor, 0.05 to 150 Hz.
+@lru_cache(maxsize=4)
+def front_end(low: float, high: float) -> np.ndarray:
+    """Complex response of the monitor between its corners, 0.05 and 150 Hz of a diagnostic one.
 
     A single pole below, as diagnostic electrocardiographs have; a 4th-order Butterworth above, without its
     delay.
     """
     f = _FREQUENCIES
-    high_pass = 1j * f / (1j * f + 0.05)
-    return high_pass / np.sqrt(1.0 + (f / 150.0) ** 8)
+    high_pass = 1j * f / (1j * f + low)
+    return (high_pass / np.sqrt(1.0 + (f / high) ** 8)).astype(np.complex64)
 
 
 _POWER = np.square(_shapes())
-_RESPONSE = _front_end().astype(np.complex64)
 
 
 def electrode_noise(rng: np.random.Generator, site: Site, level: float) -> np.ndarray:
@@ -130,7 +137,13 @@ def _motion(rng: np.random.Generator) -> np.ndarray:
 
 
 def record(
-    vector: np.ndarray, lead_field: np.ndarray, rng: np.random.Generator, site: str, level: float, fault: str = ""
+    vector: np.ndarray,
+    lead_field: np.ndarray,
+    rng: np.random.Generator,
+    site: str,
+    level: float,
+    fault: str = "",
+    shift: float = 0.0,
 ) -> np.ndarray:
     """Record a heart vector.
 
@@ -148,6 +161,8 @@ def record(
         Noise relative to an ordinary recording of the site; 0 leaves only the amplifier's.
     fault
         From :func:`omi_keras.simulate.faults.draw_fault`.
+    shift
+        How different the site's noise and filters are (:mod:`omi_keras.simulate.site_shift`).
 
     Returns
     -------
@@ -155,12 +170,12 @@ def record(
         (12, 5000) int16 steps of 5 µV.
     """
     spectrum = _mixed(exchanged(lead_field, fault).astype(np.float32), np.fft.rfft(vector).astype(np.complex64))
-    noise = electrode_noise(rng, SITES[site], level)
+    noise = electrode_noise(rng, SITES[site].shifted(shift), level)
     loose = loose_contact(rng, fault)
     if loose is not None:
         noise[loose[0]] += np.fft.rfft(loose[1])
     spectrum += _mixed(ELECTRODES_TO_LEADS, noise)
-    leads = np.fft.irfft(spectrum * _RESPONSE, STRIP_SAMPLES)[:, PADDING:-PADDING]
+    leads = np.fft.irfft(spectrum * front_end(*band(shift)), STRIP_SAMPLES)[:, PADDING:-PADDING]
     off = electrode_off(fault)
     if off is not None:
         leads[2 + CHEST.index(off)] = 0.0

@@ -115,7 +115,7 @@ def _start(
             write_dataset(dataset, folder / DATASET_FOLDER)
         if start is not None:
             keep_start(start, folder)
-        about = {
+        about: dict[str, Any] = {
             **where_dataset_is(place_of(dataset, run), run),
             "simulated": dataset.simulated,
             "ecgs": len(dataset.labelled()),

@@ -10,6 +10,7 @@ from omi_keras.simulate.anatomy import draw_anatomy, normal_beat
 from omi_keras.simulate.heart_vector import DOWER
 from omi_keras.simulate.recording import SITES, electrode_noise, quantised, record, to_millivolts
 from omi_keras.simulate.rhythm import PADDING, PVC, STRIP_SAMPLES, Rhythm, draw_rhythm, strip
+from omi_keras.simulate.site_shift import band
 
 
 def rhythms(n: int, age: float = 60.0) -> list[Rhythm]:
@@ -75,7 +76,7 @@ def test_fibrillating_atria_have_no_p_wave() -> None:
 
 
 def test_front_end_passes_005_to_150_hz() -> None:
-    gain = np.abs(recording._RESPONSE)
+    gain = np.abs(recording.front_end(*band(0.0)))
     f = recording._FREQUENCIES
     assert gain[0] == 0
     assert gain[np.argmin(np.abs(f - 150))] == pytest.approx(np.sqrt(0.5), abs=0.01)

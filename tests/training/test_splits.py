@@ -200,7 +200,8 @@ def dataset(easy_dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dataset") / "dataset"
     omi.Dataset.from_arrays(
         data.beats, ecgs["omi"], ecgs["patient_id"], simulated=True, ecg_id=ecgs["ecg_id"], site=ecgs["site"],
-        age=ecgs["age"], sex=ecgs["sex"], part=part, time=[str(k) for k in range(len(ecgs), 0, -1)],
+        age=ecgs["age"], sex=ecgs["sex"], part=part, hospital=ecgs["site"].map({"A": "North", "B": "South"}),
+        time=[str(k) for k in range(len(ecgs), 0, -1)],
     ).save(folder)  # fmt: skip
     return folder
 
@@ -212,7 +213,7 @@ def fast(monkeypatch):
     monkeypatch.setattr(forest, "CANDIDATES", forest.CANDIDATES[:1])
 
 
-OPTIONS = {"column": ("--split-column", "part"), "leave one out": ("--leave-out", "site")}
+OPTIONS = {"column": ("--split-column", "part"), "leave one out": ("--leave-out", "hospital")}
 
 
 @pytest.mark.parametrize("kind", OPTIONS)
@@ -226,15 +227,15 @@ def test_from_train_to_evaluate(kind, dataset, tmp_path):
     assert folds[value].tolist() == labels.loc[folds["ecg_id"], value].tolist()
     assert len(folds.groupby(["fold", value])) == folds["fold"].nunique() == folds[value].nunique()
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    assert (config["split_column"], config["leave_out"]) == (("part", None) if kind == "column" else (None, "site"))
+    assert (config["split_column"], config["leave_out"]) == (("part", None) if kind == "column" else (None, "hospital"))
     last = labels[~labels["patient_id"].duplicated(keep="last")]  # whose time is the earliest
-    for number, left_out in enumerate(["A", "B"] if kind != "column" else [None]):
+    for number, left_out in enumerate(["North", "South"] if kind != "column" else [None]):
         metrics = json.loads((run / f"fold-{number:02d}" / "metrics.json").read_text(encoding="utf-8"))
         assert metrics.get("left_out") == left_out
         assert json.loads(done.stdout)["folds"][str(number)].get("left_out") == left_out
         predictions = pd.read_csv(run / f"fold-{number:02d}" / "predictions.csv")
         tested = predictions.loc[predictions["split"] == "test", "ecg_id"]
-        wanted = last[last["part"] == "test"] if kind == "column" else last[last["site"] == left_out]
+        wanted = last[last["part"] == "test"] if kind == "column" else last[last["hospital"] == left_out]
         assert set(tested) == set(wanted.index)
     # Resumed, nothing is done again; with other settings, it is refused.
     assert run_cli(*command, "--resume").exit_code == 0
@@ -243,17 +244,18 @@ def test_from_train_to_evaluate(kind, dataset, tmp_path):
     assert "was started with first_ecg_only True, not False" in other.stderr
     assert run_cli("select", run, tmp_path / "model").exit_code == 0
     model = omi.load_model(tmp_path / "model")
-    assert model.info.get("left_out") == (None if kind == "column" else "AB"[model.info["fold"]])
+    assert model.info.get("left_out") == (None if kind == "column" else ["North", "South"][model.info["fold"]])
     tested = model.folds.loc[model.folds["fold"] == model.info["test_fold"], "ecg_id"]
     predictions = pd.read_csv(run / f"fold-{model.info['fold']:02d}" / "predictions.csv")
     assert set(tested) == set(predictions.loc[predictions["split"] == "test", "ecg_id"])
     page = (run / "report.html").read_text(encoding="utf-8")
     if kind != "column":
         assert run_cli("evaluate", run, tmp_path / "report").exit_code == 0
-        assert "site: A" in page
         page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+        assert "hospital: North" in page  # among the subgroups
     assert "validation and test have one ECG of each patient" in page
-    assert ("Each fold of random-forest leaves out one site: fold 0 A, fold 1 B." in page) == (kind != "column")
+    told = "Each fold of random-forest leaves out one hospital: fold 0 North, fold 1 South."
+    assert (told in page) == (kind != "column")
     assert ("column part says which ECGs train" in page) == (kind == "column")
     refuse_existing(run, "config.json", force=True)  # nothing in it is strange to --force
 
