@@ -12,6 +12,7 @@ from omi_keras.cli.check_parity import check_parity
 from omi_keras.cli.evaluate import evaluate
 from omi_keras.cli.export_tflite import export_tflite
 from omi_keras.cli.import_torch import import_torch
+from omi_keras.cli.learning_curve import learning_curve
 from omi_keras.cli.plot import plot
 from omi_keras.cli.predict import predict
 from omi_keras.cli.prepare import prepare
@@ -51,7 +52,8 @@ def main() -> None:
 
 
 for command in (
-    simulate, plot, prepare, train, search_lr, evaluate, select, validate, saliency, import_torch, export_tflite,
+    simulate, plot, prepare, train, search_lr, learning_curve, evaluate, select, validate, saliency, import_torch,
+    export_tflite,
     check_parity, predict,
 ):  # fmt: skip
     main.add_command(command)

@@ -141,9 +141,12 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def prepared(
-    dataset: Path, run: Path, model: str, rate: float | None, options: dict[str, Any]
+    dataset: Path, run: Path, model: str, rate: float | None, options: dict[str, Any], *, told: bool = True
 ) -> tuple[Dataset, Protocol, dict[str, Any], Any]:
-    """Dataset, protocol, what else starts a run, and where it is trained; without a rate, the paper's."""
+    """Dataset, protocol, what else starts a run, and where it is trained; without a rate, the paper's.
+
+    What is strange about the dataset is ``told`` on standard error.
+    """
     folds, weights = fold_list(options["folds"]), options["imagenet_weights"]
     if weights and model != "resnet18":
         raise click.UsageError("--imagenet-weights is for --model resnet18")
@@ -158,19 +161,19 @@ def prepared(
     from omi_keras.data.duplicates import duplicates_of, duplicates_sentence
 
     data = load_dataset(dataset)
-    if shared := duplicates_sentence(duplicates_of(data)):
+    if told and (shared := duplicates_sentence(duplicates_of(data))):
         click.echo(f"in {dataset}, {shared}", err=True)
     from omi_keras.training.splits import split_of
     from omi_keras.training.start import open_start
 
     split = split_of(data, column or options["n_folds"], leave_out=leave_out, first_ecg_only=options["first_ecg_only"])
-    if split.column is None and split.n_folds < options["n_folds"]:
+    if told and split.column is None and split.n_folds < options["n_folds"]:
         why = f"only {split.n_folds} patients have the rarer label"
         click.echo(f"{why}: {split.n_folds} folds instead of {options['n_folds']}", err=True)
     start = None
     if options["start"]:
         start = open_start(options["start"])
-        if start.folds is None:
+        if told and start.folds is None:
             why = "so nobody can say whether it knows who is tested"
             click.echo(f"what {start} was trained on is not known, {why}", err=True)
     from omi_keras.models.backend import load_backend

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -62,6 +62,29 @@ def assign_folds(omi: np.ndarray, patient_id: np.ndarray, folds: int = FOLDS, se
         for number, (_, held_out) in enumerate(splitter.split(omi, omi, patient)):
             fold[held_out] = number
     return fold
+
+
+def nested_part(omi: np.ndarray, patient_id: np.ndarray, fraction: float, seed: Sequence[int]) -> np.ndarray:
+    """A part of some ECGs: whole patients, the same share of those with and of those without OMI.
+
+    Parameters
+    ----------
+    omi, patient_id
+        (n,) labels 0/1 and patient ids.
+    fraction
+        Share of the patients, above 0 to 1; at least one with and one without OMI is taken where there are any.
+    seed
+        The same seed gives nested parts: a smaller one lies in every larger one.
+
+    Returns
+    -------
+    (n,) bool.
+    """
+    patient = _patients(patient_id)
+    order = np.random.default_rng(seed).permutation(patient.max() + 1)
+    with_omi = np.bincount(patient, omi)[order] > 0
+    taken = [group[: max(1, round(fraction * len(group)))] for group in (order[with_omi], order[~with_omi])]
+    return np.isin(patient, np.concatenate(taken))
 
 
 def _patients(patient_id: np.ndarray) -> np.ndarray:

@@ -28,6 +28,10 @@ _OURS = {
     "simulation.json": r"simulation\.json|sim-\d+\.(dat|hea)|labels\.csv|true_beats\.npy",
     "saliency.json": r"saliency\.(npz|json)|(pointing|sanity)\.csv|figures/[^/]+\.(png|svg|pdf)",
     "pictures.json": r"pictures\.json|[^/]+\.(svg|png|pdf)",
+    "learning-curve.json": (
+        r"learning-curve\.json|learning_curve(_summary)?\.csv|learning_curve\.png|report\.html|\.train-[^/]*\.lock"
+        rf"|[^/]+/size-[^/]+/({_RUN})"
+    ),
     "search.json": rf"search\.json|rates\.csv|report\.html|\.train-[^/]*\.lock|rate-[^/]+/({_RUN})",
 }
 
@@ -41,6 +45,7 @@ _KINDS = {
     "saliency.json": "saliency maps",
     "pictures.json": "pictures",
     "search.json": "a search",
+    "learning-curve.json": "a learning curve",
 }
 
 

@@ -31,11 +31,11 @@ from omi_keras.recordings.errors import InputError
 
 KINDS = (
     "dataset", "run", "report", "validation", "model", "bundle", "records", "saliency", "pictures",
-    "learning-rate search",
+    "learning-rate search", "learning curve",
 )  # fmt: skip
 MARKERS = (
     "dataset.json", "config.json", "report.json", "model.json", "manifest.json", "simulation.json", "saliency.json",
-    "pictures.json", "search.json",
+    "pictures.json", "search.json", "learning-curve.json",
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from omi_keras.report.part import Part
 from omi_keras.report.provenance import provenance
 from omi_keras.report.report_page import Evidence, report_html
 from omi_keras.report.wrongest import most_wrong
+from omi_keras.training.fold_tests import fold_test
 from omi_keras.training.run import FoldResult, Run, dataset_path
 
 RESAMPLES = 2000
@@ -73,14 +74,12 @@ class Findings:
     @cached_property
     def tests(self) -> dict[str, dict[int, FoldTest]]:
         """Model → fold → its test ECGs, sorted by name."""
-        return {run.model: {fold.fold: _fold_test(run, fold) for fold in run.results} for run in self.runs}
+        return {run.model: {fold.fold: fold_test(run, fold) for fold in run.results} for run in self.runs}
 
     @cached_property
     def validations(self) -> dict[str, dict[int, FoldTest]]:
         """Model → fold → its validation ECGs."""
-        return {
-            run.model: {fold.fold: _fold_test(run, fold, "validation") for fold in run.results} for run in self.runs
-        }
+        return {run.model: {fold.fold: fold_test(run, fold, "validation") for fold in run.results} for run in self.runs}
 
     @cached_property
     def data(self) -> tuple[Dataset | None, str]:
@@ -270,19 +269,3 @@ def _check_comparable(runs: list[Run]) -> None:
         raise InputError(
             f"{', '.join(str(run.path) for run in runs)} are runs of different datasets; compare like with like"
         )
-
-
-def _fold_test(run: Run, fold: FoldResult, split: str = "test") -> FoldTest:
-    table = fold.split(split).sort_values("ecg_id", kind="stable")
-    patient = run.patient_ids(table["ecg_id"])
-    if patient.isna().any():
-        raise InputError(
-            f"{fold.path / 'predictions.csv'} has ECGs that {run.path / 'folds.csv'} lacks; train again", "altered"
-        )
-    return FoldTest(
-        table["ecg_id"].to_numpy(str),
-        table["omi"].to_numpy(int),
-        table["probability"].to_numpy(float),
-        patient.to_numpy(str),
-        float(fold.metrics["threshold"]),
-    )

@@ -1,4 +1,4 @@
-"""One fold, cross-validation, learning rates, resuming, and where it runs."""
+"""One fold, cross-validation, learning rates, learning curves, resuming, and where it runs."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,8 @@ from omi_keras.lazy import names_of
 
 if TYPE_CHECKING:
     from omi_keras.training.cross_validation import cross_validate as cross_validate
+    from omi_keras.training.learning_curves import learning_curve as learning_curve
+    from omi_keras.training.learning_tables import LearningCurve as LearningCurve
     from omi_keras.training.protocol import Protocol as Protocol
     from omi_keras.training.run import FoldResult as FoldResult
     from omi_keras.training.run import Run as Run
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "cross_validate": "omi_keras.training.cross_validation",
+    "LearningCurve": "omi_keras.training.learning_tables",
+    "learning_curve": "omi_keras.training.learning_curves",
     "Protocol": "omi_keras.training.protocol",
     "FoldResult": "omi_keras.training.run",
     "Run": "omi_keras.training.run",

@@ -21,7 +21,7 @@ CONFIG_FIELDS: dict[str, FieldKind] = {"model": str, "simulated": bool, "n_folds
 # What decides besides the protocol.
 _OF_DATA = ("n_folds", "dataset_sha256", "split_column", "leave_out", "first_ecg_only")
 # What a forest's result depends on; the other settings are those of networks.
-_OF_FORESTS = ("model", "seed", *_OF_DATA)
+_OF_FORESTS = ("model", "seed", "training_fraction", *_OF_DATA)
 # What a run may be too old to have written down, and what it was.
 DEFAULTS = younger_defaults() | {name: value for name, value in Split().settings().items() if name != "n_folds"}
 

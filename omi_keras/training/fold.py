@@ -12,6 +12,7 @@ import pandas as pd
 
 from omi_keras.data.artifacts import remove, write_json
 from omi_keras.data.dataset import Dataset
+from omi_keras.data.folds import nested_part
 from omi_keras.data.in_place import Journal, put_or_keep
 from omi_keras.evaluation.bands import chosen_bands
 from omi_keras.evaluation.metrics import best_f1_threshold, operating_point_metrics, ranking_metrics
@@ -85,6 +86,7 @@ def train_fold(cohort: Cohort, job: Job, protocol: Protocol, callbacks: dict[str
         )
     rows = cohort.dataset.labelled()
     parts = {name: rows[part] for name, part in cohort.split.parts(cohort.folds, job.fold).items()}
+    parts["training"] = learned_from(cohort.dataset, cohort.omi, parts["training"], protocol, job.fold)
     with fold_at_work(job.run, job.fold):
         # Only now is it certain that no other process finishes the fold or replaces the run.
         clear_partial(job.run, job.fold)
@@ -102,6 +104,22 @@ def train_fold(cohort: Cohort, job: Job, protocol: Protocol, callbacks: dict[str
                 put_or_keep(partial, folder, None, Journal(folder, None))
         finally:
             clear_partial(job.run, job.fold)
+
+
+def learned_from(dataset: Dataset, omi: np.ndarray, training: np.ndarray, protocol: Protocol, fold: int) -> np.ndarray:
+    """The rows of a training part that a protocol learns from: those of ``training_fraction`` of its patients.
+
+    Parameters
+    ----------
+    omi
+        (n_ecgs,) labels of the dataset.
+    training
+        Rows of the training part.
+    """
+    if protocol.training_fraction == 1:
+        return training
+    patients = dataset.ecgs["patient_id"].to_numpy(str)[training]
+    return training[nested_part(omi[training], patients, protocol.training_fraction, [protocol.seed, fold])]
 
 
 def _train(

@@ -25,8 +25,8 @@ Loss = Literal["plain", "weighted", "focal"]
 class Protocol:
     """The settings of a run, written to ``config.json``; a run is resumed with the same ones only.
 
-    ``Protocol(model)`` is the paper's (section II.B). A random forest takes ``model`` and ``seed``; it has no epochs,
-    batches or learning rate, and no backend.
+    ``Protocol(model)`` is the paper's (section II.B). A random forest takes ``model``, ``seed`` and
+    ``training_fraction``; it has no epochs, batches or learning rate, and no backend.
 
     Examples
     --------
@@ -70,6 +70,8 @@ class Protocol:
     label_smoothing: float = 0.0
     # Probability that an input of the read-out is dropped.
     dropout: float = 0.0
+    # Share of the training patients that is learned from (omi_keras.training.learning_curves).
+    training_fraction: float = 1.0
 
     def __post_init__(self) -> None:
         """Put the paper's learning rate where none is given, and refuse what is no setting.
@@ -91,6 +93,8 @@ class Protocol:
         for name in ("label_smoothing", "dropout"):
             if not (is_number(value := getattr(self, name)) and 0 <= value < 1):
                 self._refuse(name, "take a number from 0 to below 1")
+        if not (is_number(self.training_fraction) and 0 < self.training_fraction <= 1):
+            self._refuse("training_fraction", "take a number above 0 up to 1")
         if self.stop_after is not None and not (is_count(self.stop_after) and self.stop_after > 0):
             self._refuse("stop_after", "take a number of epochs from 1, or None")
 

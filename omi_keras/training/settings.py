@@ -69,7 +69,7 @@ def settle(
     if start is not None:
         refuse_start(start, model, wanted.get("input", CONTRACT), imagenet_weights)
     if model == RANDOM_FOREST:
-        of_forests = {name: wanted[name] for name in ("seed", "input") if name in wanted}
+        of_forests = {name: wanted[name] for name in ("seed", "input", "training_fraction") if name in wanted}
         return Protocol(model, 0, 0, 0.0, "class", backend=None, **of_forests)
     from omi_keras.models.backend import load_backend
     from omi_keras.training.data_parallel import check_devices

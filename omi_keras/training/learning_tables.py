@@ -1,0 +1,84 @@
+"""A learning curve's tables: whom each fold learned from, and how good its model is on the tests that all share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from omi_keras.data.dataset import Dataset
+from omi_keras.evaluation.comparison import Resamples, intervals
+from omi_keras.training.fold import learned_from
+from omi_keras.training.fold_tests import fold_test
+from omi_keras.training.protocol import Protocol
+from omi_keras.training.run import Run
+
+RESAMPLES = 2000
+METRICS = ("auc", "ap")
+COLUMNS = (
+    "model", "size", "fold", "training_ecgs", "training_patients", "training_omi",
+    "val_auc", "val_ap", "val_score", "test_auc", "test_ap", "test_score", "simulated",
+)  # fmt: skip
+SUMMARY_COLUMNS = (
+    "model", "size", "folds", "training_ecgs", "training_patients", "training_omi",
+    *(f"test_{name}{end}" for name in METRICS for end in ("", "_lo", "_hi")), "simulated",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """What :func:`omi_keras.training.learning_curve` found.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    table
+        A row for each model, size and fold, columns :data:`COLUMNS`: whom the fold learned from, and how good it is.
+    summary
+        A row for each model and size, columns :data:`SUMMARY_COLUMNS`: means over the test folds with 95 % intervals
+        over patients (:func:`omi_keras.evaluation.comparison.intervals`), and mean sizes of the training parts.
+    simulated
+        Whether the ECGs are.
+    """
+
+    path: Path
+    table: pd.DataFrame
+    summary: pd.DataFrame
+    simulated: bool
+
+
+def fold_rows(dataset: Dataset, run: Run, protocol: Protocol) -> list[dict[str, Any]]:
+    """A row of the table, columns :data:`COLUMNS`, for each fold of a run of this protocol."""
+    rows = dataset.labelled()
+    omi = np.full(len(dataset.ecgs), -1)
+    omi[rows] = dataset.ecgs["omi"].iloc[rows].to_numpy(int)
+    patients = dataset.ecgs["patient_id"].to_numpy(str)
+    found = []
+    for result in run.results:
+        training = rows[run.split.parts(run.folds, result.fold)["training"]]
+        training = learned_from(dataset, omi, training, protocol, result.fold)
+        row = {"model": run.model, "size": protocol.training_fraction, "fold": result.fold}
+        row |= {"training_ecgs": len(training), "training_patients": len(np.unique(patients[training]))}
+        row |= {"training_omi": int(omi[training].sum())}
+        for split, short in (("validation", "val"), ("test", "test")):
+            row |= {f"{short}_{name}": result.metrics[split][name] for name in ("auc", "ap", "score")}
+        found.append(row | {"simulated": dataset.simulated})
+    return found
+
+
+def summarised(table: pd.DataFrame, runs: Mapping[tuple[str, float], Run], seed: int, simulated: bool) -> pd.DataFrame:
+    """A row, columns :data:`SUMMARY_COLUMNS`, for each model and size; ``table`` has their rows in the same order."""
+    tests = {
+        f"{name} {size:g}": {result.fold: fold_test(run, result) for result in run.results}
+        for (name, size), run in runs.items()
+    }
+    found = intervals(Resamples(tests, RESAMPLES, seed), simulated)
+    ranked = [f"{name}{end}" for name in METRICS for end in ("", "_lo", "_hi")]
+    found = found.rename(columns={name: f"test_{name}" for name in ranked})
+    parts = table.groupby(["model", "size"], sort=False)[["training_ecgs", "training_patients", "training_omi"]]
+    return pd.concat([parts.mean().reset_index(), found.drop(columns="model")], axis=1)[list(SUMMARY_COLUMNS)]
