@@ -14,6 +14,7 @@ from omi_keras.cli.export_tflite import export_tflite
 from omi_keras.cli.import_torch import import_torch
 from omi_keras.cli.predict import predict
 from omi_keras.cli.prepare import prepare
+from omi_keras.cli.recalibrate import recalibrate
 from omi_keras.cli.saliency import saliency
 from omi_keras.cli.search_lr import search_lr
 from omi_keras.cli.select import select
@@ -48,6 +49,7 @@ def main() -> None:
 
 
 for command in (
-    simulate, prepare, train, search_lr, evaluate, select, saliency, import_torch, export_tflite, check_parity, predict,
+    simulate, prepare, train, search_lr, evaluate, select, recalibrate, saliency, import_torch, export_tflite,
+    check_parity, predict,
 ):  # fmt: skip
     main.add_command(command)
