@@ -43,17 +43,21 @@ class ParityError(RuntimeError):
 def gate_rows(model: Model, dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
     """Rows of ``dataset`` that calibrate (``training``) and that are judged (``validation``, ``test``).
 
-    A model that was trained here calibrates on its training folds. What an imported one was trained on is not known:
-    it calibrates on one of three patient-grouped folds, and the two others are judged.
+    A model that was trained here calibrates on its training folds. What an imported one was trained on is not known,
+    and of the dataset by which a model was recalibrated nothing was trained on: they calibrate on one of three
+    patient-grouped folds, and the two others are judged.
 
     Raises
     ------
     InputError
-        When the dataset is not the one that the model was trained on, or the model is no network.
+        When the dataset is neither the one that the model was trained on nor the one it was recalibrated by, or the
+        model is no network.
     """
     if model.info["model"] not in NETWORKS:
         raise InputError(f"{model.path} is a {model.info['model']}, and only networks become bundles", "no_network")
-    if model.folds is None:
+    calibration = model.info.get("calibration")
+    local = calibration is not None and dataset.fingerprint() == calibration["dataset_sha256"]
+    if local or model.folds is None or "imported_from" in model.info["provenance"]:
         rows = dataset.labelled()
         ecgs = dataset.ecgs.iloc[rows]
         omi, patient_id = ecgs["omi"].to_numpy(int), ecgs["patient_id"].to_numpy(str)
@@ -63,12 +67,12 @@ def gate_rows(model: Model, dataset: Dataset, seed: int) -> dict[str, np.ndarray
     if dataset.fingerprint() != trained_on:
         raise InputError(
             f"{dataset.path} is not the dataset that {model.path} was trained on, so its training ECGs are not "
-            "known; give that dataset",
+            f"known; give that dataset{' or the one that it was recalibrated by' if calibration else ''}",
             "other_dataset",
         )
     fold = dataset.ecgs["ecg_id"].map(model.folds.set_index("ecg_id")["fold"]).to_numpy(float)
     validation, test = (fold == model.info[f"{part}_fold"] for part in ("validation", "test"))
-    training = ~np.isnan(fold) & ~validation & ~test
+    training = ~np.isnan(fold) & ~validation & ~test & ~np.isin(fold, model.info.get("recalibration_folds", ()))
     parts = {"training": training, "validation": validation, "test": test}
     if empty := [name for name, part in parts.items() if not part.any()]:
         raise InputError(
@@ -93,7 +97,8 @@ def export_bundle(
 ) -> dict[str, Any]:
     """Write a bundle that passed the gate; return its manifest.
 
-    The gate compares the converted model with the trained one on the validation and test folds. int8 takes its
+    The gate compares the converted model with the trained one on the validation and test folds (of a model that was
+    recalibrated, and is exported with its local dataset, on two thirds of that, see :func:`gate_rows`). int8 takes its
     ranges, int8 and dynamic take the mean error of their logits, from class-balanced beats of the training folds,
     never from those.
 

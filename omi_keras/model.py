@@ -78,6 +78,13 @@ class Model:
         """
         return load_any(self.name, self.weights, self.contract)
 
+    @cached_property
+    def as_trained(self) -> Any:
+        """The network before it was recalibrated; else, and of a random forest, :attr:`network` itself."""
+        from omi_keras.models.read_out import as_trained
+
+        return as_trained(self.network, self.info.get("calibration"), str(self))
+
     @property
     def name(self) -> str:
         """Its name in :data:`omi_keras.models.MODELS`."""
@@ -144,13 +151,20 @@ class Model:
         return found
 
     def _probability(self, beats: np.ndarray) -> np.ndarray:
-        if self.name == RANDOM_FOREST:
-            from omi_keras.measures.features import beat_features
+        from omi_keras.models.answers import probability
 
-            return self.network.probability(beat_features(beats))
-        from omi_keras.models.inference import omi_probability, predict_logits
+        return probability(self.name, self.as_trained, beats, self.contract, self.info.get("calibration"))
 
-        return omi_probability(predict_logits(self.network, beats, contract=self.contract))
+    def recalibrate(self, dataset: Dataset, *, sensitivity: float = 0.9, ppv: float = 0.5, **options: Any) -> Model:
+        """A model for the patients of ``dataset``: its probabilities moved in their order, new threshold and bands.
+
+        ``info["calibration"]["cannot_know"]`` says what the patients are too few to tell. ``options`` are those of
+        :func:`omi_keras.models.recalibration.recalibrated`, which says what is raised.
+        """
+        from omi_keras.models.recalibration import recalibrated
+
+        info, folds, network = recalibrated(self, dataset, sensitivity=sensitivity, ppv=ppv, **options)
+        return Model(info, folds, network=network)
 
     def predict(self, ecg: str | Path | Record) -> Detection:
         """Judge an ECG file, or a recording that was read.
@@ -256,7 +270,7 @@ def load_model(path: str | Path) -> Model:
     """
     info, folds, weights = read_model_folder(Path(path))
     model = Model(info, folds, weights=weights, path=Path(path))
-    _ = model.network  # a damaged file is told now, not when the first patient is there
+    _ = model.as_trained  # a damaged file is told now, not when the first patient is there
     return model
 
 

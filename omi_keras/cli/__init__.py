@@ -16,6 +16,7 @@ from omi_keras.cli.learning_curve import learning_curve
 from omi_keras.cli.plot import plot
 from omi_keras.cli.predict import predict
 from omi_keras.cli.prepare import prepare
+from omi_keras.cli.recalibrate import recalibrate
 from omi_keras.cli.saliency import saliency
 from omi_keras.cli.search_lr import search_lr
 from omi_keras.cli.select import select
@@ -52,8 +53,8 @@ def main() -> None:
 
 
 for command in (
-    simulate, plot, prepare, train, search_lr, learning_curve, evaluate, select, validate, saliency, import_torch,
-    export_tflite,
+    simulate, plot, prepare, train, search_lr, learning_curve, evaluate, select, validate, recalibrate, saliency,
+    import_torch, export_tflite,
     check_parity, predict,
 ):  # fmt: skip
     main.add_command(command)

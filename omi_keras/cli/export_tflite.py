@@ -14,7 +14,9 @@ from omi_keras.cli.terminal import CHECK_FAILED, fail, parity_text, progress, re
 @click.command("export-tflite")
 @click.argument("model", type=FOLDER)
 @out_argument
-@click.option("--dataset", type=FOLDER, required=True, help="The dataset that the model was trained on.")
+@click.option(
+    "--dataset", type=FOLDER, required=True, help="The dataset that the model was trained on, or recalibrated by."
+)
 @click.option(
     "--quantize",
     type=click.Choice(["float32", "float16", "dynamic", "int8"]),

@@ -40,5 +40,5 @@ def select(run: Path, out: Path, by: Any, force: bool, as_json: bool) -> None:
         )
     names = ("model", "simulated", "fold", "selected_by", "threshold", "bands", "metrics")
     told = f"{model.name} of fold {model.info['fold']} in {out}, threshold {model.threshold:.4f}; "
-    told += bands_text(model.bands, model.info["bands_details"], model.simulated)
+    told += bands_text(model.bands or {}, model.info["bands_details"], model.simulated)
     result({name: model.info[name] for name in names}, as_json, told)

@@ -11,6 +11,7 @@ import numpy as np
 
 from omi_keras.beats.contracts import CONTRACT
 from omi_keras.beats.model_inputs import model_input
+from omi_keras.evaluation.platt import probability_of
 from omi_keras.models.fast.fast_form import F4, fast_form
 from omi_keras.models.fast.memory import keep_freed_memory
 
@@ -72,10 +73,7 @@ def _compiled(model: keras.Model) -> Callable[[np.ndarray], Any]:
 
 def omi_probability(logits: np.ndarray) -> np.ndarray:
     """P(OMI) = softmax[1] of logits (n, 2), float64."""
-    difference = logits[:, 1].astype(np.float64) - logits[:, 0]
-    # exp of a negative number never overflows.
-    tail = np.exp(-np.abs(difference))
-    return np.where(difference >= 0, 1, tail) / (1 + tail)
+    return probability_of(logits[:, 1].astype(np.float64) - logits[:, 0])
 
 
 def cross_entropy(logits: np.ndarray, omi: np.ndarray) -> float:

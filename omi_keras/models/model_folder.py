@@ -4,7 +4,7 @@
       model.keras  weights of a network, or model.skops: a random forest
       model.json   architecture, input contract, threshold, metrics, provenance
       folds.csv    ecg_id, patient_id, fold, beat (a checksum): which ECGs it was trained, validated and tested
-                   on; an imported model has none
+                   on, and recalibrated by; an imported model has none
 
 Only weights are read from ``model.keras``: the architecture is built by this package from its name, so a model
 file cannot bring code.
@@ -26,7 +26,7 @@ from omi_keras.models.backend import load_backend
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
 from omi_keras.models.known_ecgs import BEAT
 from omi_keras.recordings.errors import InputError
-from omi_keras.recordings.numbers import are_bands, is_count, is_probability
+from omi_keras.recordings.numbers import are_bands, is_count, is_number, is_probability
 
 if TYPE_CHECKING:
     import keras
@@ -50,6 +50,13 @@ TRAINED_FIELDS: dict[str, FieldKind] = {
     "validation_fold": is_count,
     "test_fold": is_count,
     "provenance.dataset_sha256": dict,
+}
+# What a model has that was recalibrated.
+CALIBRATED_FIELDS: dict[str, FieldKind] = {
+    "calibration.slope": lambda value: is_number(value) and value > 0,
+    "calibration.intercept": is_number,
+    "calibration.dataset_sha256": dict,
+    "recalibration_folds": lambda value: isinstance(value, list) and all(map(is_count, value)),
 }
 # What a model folder of version 1 does not say.
 _SINCE_2: dict[str, Any] = {"input": CONTRACT, "bands": None, "calibration": None}
@@ -134,6 +141,8 @@ def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, 
     for file in {weights_name(name), *sums}:
         if not _is_name(file) or not (path / file).is_file() or sha256(path / file) != sums.get(file):
             raise InputError(f"{path / file} is missing or was altered; make the model folder again", "altered")
+    if info.get("calibration") is not None:
+        read_json(path / "model.json", "a model folder", FORMAT_VERSION, CALIBRATED_FIELDS)
     folds = None
     if "folds.csv" in sums:
         read_json(path / "model.json", "a model folder", FORMAT_VERSION, TRAINED_FIELDS)
