@@ -15,10 +15,12 @@ import numpy as np
 import pandas as pd
 
 from omi_keras.data.artifacts import sha256
+from omi_keras.data.beat_sums import are_among
+from omi_keras.data.dataset import Dataset
 from omi_keras.data.identities import one_form
 from omi_keras.model import Model
 from omi_keras.models.catalogue import RANDOM_FOREST
-from omi_keras.models.known_ecgs import known_ecgs
+from omi_keras.models.known_ecgs import known_ecgs, known_sums
 from omi_keras.models.model_folder import load_weights, read_model_folder
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.protocol import Protocol
@@ -65,47 +67,45 @@ def refuse_start(start: Model, model: str, contract: str, imagenet_weights: Path
 
 
 def refuse_known(
-    start: Model,
-    folds: pd.DataFrame,
-    split: Split,
-    rounds: Sequence[int],
-    *,
-    other_patients: bool,
-    dataset_sha256: dict[str, str],
+    start: Model, dataset: Dataset, folds: pd.DataFrame, split: Split, rounds: Sequence[int], *, other_patients: bool
 ) -> None:
     """Raise InputError when ``start`` was trained or validated on who validates or is tested in one of the rounds.
 
     Parameters
     ----------
     folds, split
-        The run's ``folds.csv``, and how it is divided.
+        The run's ``folds.csv``, which has the labelled ECGs of ``dataset`` in their order, and how it is divided.
     other_patients
-        Equal ids name other people, unless ``start`` is of the same dataset.
-    dataset_sha256
-        Fingerprint of the run's dataset.
+        Equal ids name other people, unless ``start`` is of the same dataset. Equal median beats are equal all the same.
     """
-    same = start.info["provenance"].get("dataset_sha256") == dataset_sha256
-    if start.folds is None or (other_patients and not same):
+    if start.folds is None:
         return
-    known = known_ecgs(start.info, start.folds)
+    same = start.info["provenance"].get("dataset_sha256") == dataset.fingerprint()
     parts = [split.parts(folds, number) for number in rounds]
-    judged = folds[np.any([part[name] for part in parts for name in ("validation", "test")], axis=0)]
-    people = {one_form(str(name)) for name in known["patient_id"]}
-    ecgs = judged["ecg_id"].isin(set(known["ecg_id"]))
-    patients = judged["patient_id"].map(lambda name: one_form(str(name)) in people)
-    if not (ecgs | patients).any():
-        return
-    names, what = list(dict.fromkeys(judged.loc[patients, "patient_id"])), "patient"
-    if not names:
-        names, what = judged.loc[ecgs, "ecg_id"].tolist(), "ECG"
-    shown = ", ".join(str(name) for name in names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
-    flag = "" if same else ", or, if equal ids name other people, add --other-patients"
-    raise InputError(
-        f"{len(names)} {what}{'s' * (len(names) > 1)} of the validation or test part ({shown}) trained or validated "
-        f"{start}, so that its successor would be judged on what it has learned; divide the ECGs so that they train "
-        f"(--split-column), give another --start{flag}",
-        "known_patients",
-    )
+    judged = np.any([part[name] for part in parts for name in ("validation", "test")], axis=0)
+    found, rows = folds[judged], dataset.labelled()[judged]
+    by_name = same or not other_patients
+    known = known_ecgs(start.info, start.folds)
+    people = {one_form(str(name)) for name in known["patient_id"]} if by_name else set()
+    sums = known_sums(start.info, start.folds) or frozenset()
+    signs = {
+        "patient_id": found["patient_id"].map(lambda name: one_form(str(name)) in people).to_numpy(bool),
+        "ecg_id": found["ecg_id"].isin(set(known["ecg_id"]) if by_name else ()).to_numpy(bool),
+        "median beat": np.array([are_among(dataset.beats[row : row + 1], sums)[0] for row in rows], bool),
+    }
+    for sign, of in signs.items():
+        if not of.any():
+            continue
+        what, column = ("patient", "patient_id") if sign == "patient_id" else ("ECG", "ecg_id")
+        names = list(dict.fromkeys(found.loc[of, column].astype(str)))
+        shown = ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
+        flag = "" if same or sign == "median beat" else ", or, if equal ids name other people, add --other-patients"
+        raise InputError(
+            f"{len(names)} {what}{'s' * (len(names) > 1)} of the validation or test part ({shown}), known by the "
+            f"{sign}, trained or validated {start}: its successor would be judged on what it has learned; divide the "
+            f"ECGs so that they train (--split-column), or give another --start{flag}",
+            "known_ecgs",
+        )
 
 
 def keep_start(start: Model, run: Path) -> None:

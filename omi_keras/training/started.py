@@ -67,8 +67,7 @@ def started_run(
     if imagenet_weights:
         start_from_imagenet(build(protocol.model, contract=protocol.input), read_imagenet_weights(imagenet_weights))
     if start is not None:
-        sums = dataset.fingerprint()
-        refuse_known(start, table, split, folds, other_patients=other_patients, dataset_sha256=sums)
+        refuse_known(start, dataset, table, split, folds, other_patients=other_patients)
         _ = start.network  # a damaged file is told now
     with ExitStack() as work:
         with beginning(run):

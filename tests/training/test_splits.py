@@ -2,7 +2,11 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections import defaultdict
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,6 +23,7 @@ from omi_keras.data.dataset import Dataset, load_dataset
 from omi_keras.data.first_ecgs import first_ecgs
 from omi_keras.data.in_place import refuse_existing
 from omi_keras.recordings.errors import InputError
+from omi_keras.report import findings
 from omi_keras.saliency.write import _chosen
 from omi_keras.training import fit, forest
 from omi_keras.training.splits import Split, split_of
@@ -211,6 +216,7 @@ def fast(monkeypatch):
     monkeypatch.setattr(fit, "build", tiny)
     monkeypatch.setattr(forest, "TREES", 30)
     monkeypatch.setattr(forest, "CANDIDATES", forest.CANDIDATES[:1])
+    monkeypatch.setattr(findings, "RESAMPLES", 50)
 
 
 OPTIONS = {"column": ("--split-column", "part"), "leave one out": ("--leave-out", "hospital")}
@@ -261,17 +267,18 @@ def test_from_train_to_evaluate(kind, dataset, tmp_path):
 
 
 @pytest.mark.parametrize("options", [*KINDS.values()], ids=list(KINDS))
-def test_device_and_saliency_see_the_model_s_own_parts(options, dataset, tmp_path):
+def test_device_and_saliency_see_the_model_s_own_parts(options, dataset):
     data = load_dataset(dataset)
-    run = omi.cross_validate(data, tmp_path / "run", "mayo-alvd", **options, folds=[0], **QUICK)
-    model = run.select()
-    rows = gate_rows(model, data, 0)
-    parts = run.split.parts(run.folds, 0)
+    split = split_of(data, **options)
+    folds = split.divide(data.ecgs, 0)
+    table, validation, test = split.of_model(folds, 0)
+    info = {"model": "mayo-alvd", "validation_fold": validation, "test_fold": test}
+    model = omi.model.Model(info | {"provenance": {"dataset_sha256": data.fingerprint()}}, table)
+    parts, rows = split.parts(folds, 0), gate_rows(model, data, 0)
     for name, mask in parts.items():
-        assert data.ecgs["ecg_id"].iloc[rows[name]].tolist() == run.folds.loc[mask, "ecg_id"].tolist()
+        np.testing.assert_array_equal(rows[name], np.flatnonzero(mask))
     chosen, _ = _chosen(model, data, ())
-    cases = run.folds[parts["test"]]["ecg_id"]
-    assert set(data.ecgs["ecg_id"].iloc[chosen]) == set(cases) & set(data.ecgs.loc[data.ecgs["omi"] == 1, "ecg_id"])
+    np.testing.assert_array_equal(chosen, np.flatnonzero(parts["test"] & (data.ecgs["omi"] == 1).to_numpy(bool)))
 
 
 # Bits.
@@ -318,6 +325,29 @@ def test_stopped_after_an_epoch_and_resumed_it_is_the_same_to_the_bit(whole, dat
     assert content(run) == wanted
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
+def test_killed_and_resumed_it_is_the_same_to_the_bit(options, dataset, tmp_path):
+    program = "import sys; from omi_keras.cli import main; main(sys.argv[1:])"
+    settings = ("--epochs", 3, "--batch-size", 16, "--learning-rate", 1e-3, "--threads", 1, "--first-ecg-only")
+
+    def start(run, *more):
+        command = ("train", dataset, run, "--model", "mayo-alvd", *options, *settings, *more)
+        return subprocess.Popen(
+            [sys.executable, "-c", program, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    assert start(tmp_path / "whole").wait(300) == 0
+    process = start(tmp_path / "run")
+    while not (tmp_path / "run" / ".fold-00.partial" / "checkpoint.npz").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert start(tmp_path / "run", "--resume").wait(300) == 0
+    assert content(tmp_path / "run") == content(tmp_path / "whole")
+
+
 def test_dask_gives_the_same_bits(whole, dataset, cluster, tmp_path, monkeypatch):
     options, wanted = whole
     monkeypatch.chdir(tmp_path)  # paths that are relative here mean something else where a worker is
@@ -326,39 +356,49 @@ def test_dask_gives_the_same_bits(whole, dataset, cluster, tmp_path, monkeypatch
     assert content(tmp_path / "run") == wanted
 
 
-def test_folds_that_were_altered_are_refused(dataset, tmp_path):
-    run = tmp_path / "run"
-    omi.cross_validate(load_dataset(dataset), run, "random-forest", leave_out="site", folds=[0])
-    before = (run / "folds.csv").read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def forest_run(dataset, tmp_path_factory):
+    run = tmp_path_factory.mktemp("forest") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forest, "TREES", 30)
+        patch.setattr(forest, "CANDIDATES", forest.CANDIDATES[:1])
+        omi.cross_validate(load_dataset(dataset), run, "random-forest", leave_out="site", folds=[0])
+    return run
+
+
+@pytest.fixture
+def copy(forest_run, tmp_path):
+    return Path(shutil.copytree(forest_run, tmp_path / "run"))
+
+
+def test_folds_that_were_altered_are_refused(copy, dataset):
+    before = (copy / "folds.csv").read_text(encoding="utf-8")
     for altered, sentence in (
         (before.replace("validates", "valid"), "lacks the column validates"),
         (before.replace(",A,1", ",A,one"), "validates must be numbers of folds"),
     ):
         assert altered != before
-        (run / "folds.csv").write_text(altered, encoding="utf-8")
+        (copy / "folds.csv").write_text(altered, encoding="utf-8")
         with pytest.raises(InputError, match=sentence):
-            omi.load_run(run)
+            omi.load_run(copy)
     moved = before.replace(",A,1", ",A,", 1)
-    (run / "folds.csv").write_text(moved, encoding="utf-8")
+    (copy / "folds.csv").write_text(moved, encoding="utf-8")
     with pytest.raises(InputError, match="divides the ECGs otherwise"):
-        omi.cross_validate(load_dataset(dataset), run, "random-forest", leave_out="site", resume=True)
+        omi.cross_validate(load_dataset(dataset), copy, "random-forest", leave_out="site", resume=True)
 
 
 @pytest.mark.parametrize(
     "change", [{"leave_out": None, "n_folds": 2}, {"leave_out": 7}, {"split_column": "part"}, {"first_ecg_only": "yes"}]
 )
-def test_a_config_that_cannot_be_is_refused(change, dataset, tmp_path):
-    run = tmp_path / "run"
-    omi.cross_validate(load_dataset(dataset), run, "random-forest", leave_out="site", folds=[0])
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    (run / "config.json").write_text(json.dumps(config | change), encoding="utf-8")
+def test_a_config_that_cannot_be_is_refused(change, copy):
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    (copy / "config.json").write_text(json.dumps(config | change), encoding="utf-8")
     with pytest.raises(InputError, match="of the column that divides the ECGs"):
-        omi.load_run(run)
+        omi.load_run(copy)
 
 
 def test_a_run_from_before_columns_is_read_and_resumed(dataset, tmp_path):
-    run = tmp_path / "run"
-    data = load_dataset(dataset)
+    run, data = tmp_path / "run", load_dataset(dataset)
     omi.cross_validate(data, run, "random-forest", split=5, folds=[0])
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     for name in ("split_column", "leave_out", "first_ecg_only", "start_sha256"):
@@ -367,7 +407,6 @@ def test_a_run_from_before_columns_is_read_and_resumed(dataset, tmp_path):
     assert omi.load_run(run).split == Split(5)
     found = omi.cross_validate(data, run, "random-forest", split=5, folds=[0, 1], resume=True)
     assert [fold.fold for fold in found.results] == [0, 1]
-    shutil.rmtree(run / "fold-01")
 
 
 def test_search_lr_and_the_command_line(dataset, tmp_path):

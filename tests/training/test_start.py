@@ -1,6 +1,7 @@
 """Training that goes on from a model: its weights, never on who knows it, and what it knew is not forgotten."""
 
 import json
+import re
 import shutil
 
 import keras
@@ -179,9 +180,9 @@ def test_who_trained_the_start_is_not_judged(hospitals, tmp_path):
     where = np.flatnonzero(here.ecgs["ecg_id"] == one["ecg_id"])
     how = {"model": "mayo-alvd", "start": model, **STILL}
 
-    def cohort(patient_id=None, ecg_id=None, part="test"):
-        """The other hospital and one ECG that the start knows, in the test or training part."""
-        beats = np.concatenate([there.beats, here.beats[where]])
+    def cohort(patient_id=None, ecg_id=None, part="test", beats=1.1 * here.beats[where]):
+        """The other hospital and one ECG that looks in one way like one that the start knows."""
+        beats = np.concatenate([there.beats, beats])
         ids = [*there.ecgs["ecg_id"], ecg_id or "new"]
         people = [*there.ecgs["patient_id"], patient_id or "new"]
         number = there.ecgs["patient_id"].str[-3:].astype(int) // 2
@@ -191,10 +192,19 @@ def test_who_trained_the_start_is_not_judged(hospitals, tmp_path):
 
     patient = f"\u200b{one['patient_id']}"  # looks the same
     for part in ("test", "validation"):
-        with pytest.raises(InputError, match=rf"1 patient of the validation or test part \({one['patient_id']}\)"):
-            omi.cross_validate(cohort(patient_id=patient, part=part), tmp_path / "run", split="part", **how)
-        with pytest.raises(InputError, match=rf"1 ECG of the validation or test part \({one['ecg_id']}\)"):
-            omi.cross_validate(cohort(ecg_id=one["ecg_id"], part=part), tmp_path / "run", split="part", **how)
+        for known, told in (
+            (
+                {"patient_id": patient},
+                f"1 patient of the validation or test part ({one['patient_id']}), known by the pat",
+            ),
+            ({"ecg_id": one["ecg_id"]}, f"1 ECG of the validation or test part ({one['ecg_id']}), known by the ecg_id"),
+            ({"beats": here.beats[where]}, "1 ECG of the validation or test part (new), known by the median beat"),
+        ):
+            # Beats are the same whatever ids mean.
+            with pytest.raises(InputError, match=re.escape(told)):
+                omi.cross_validate(
+                    cohort(part=part, **known), tmp_path / "run", split="part", other_patients="beats" in known, **how
+                )
     assert not (tmp_path / "run").exists()
     both = {"patient_id": one["patient_id"], "ecg_id": one["ecg_id"]}
     # In the training part it may be; and where ids are another hospital's own, they name others.
