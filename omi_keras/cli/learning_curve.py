@@ -50,7 +50,8 @@ def learning_curve(
     models, weights = tuple(dict.fromkeys(models)), options["imagenet_weights"]
     if weights and "resnet18" not in models:
         raise click.UsageError("--imagenet-weights is for --model resnet18")
-    protocols, places = {}, {}
+    protocols: dict[str, Any] = {}
+    places: dict[str, Any] = {}
     for name in models:
         own = options | {"imagenet_weights": weights if name == "resnet18" else None}
         data, protocols[name], start, places[name] = prepared(

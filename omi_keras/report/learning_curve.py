@@ -12,6 +12,7 @@ from omi_keras.drawing.figures import save_figure, with_title
 from omi_keras.drawing.learning_curve import PANELS, learning_figures, learning_panel
 from omi_keras.report.cells import Cell, Table, count, metric, number
 from omi_keras.report.page import render
+from omi_keras.report.page_tables import records
 from omi_keras.training.learning_tables import RESAMPLES, LearningCurve
 
 
@@ -27,13 +28,13 @@ def write_learning_curve(curve: LearningCurve) -> Path:
         summary=Table(
             ("Model", "Size", "Folds", "Training ECGs", "Patients", "OMI", "Test AUC", "Test AP"),
             [[str(row["model"]), *_cells(row, "folds"), *(metric(row, f"test_{name}") for name in ("auc", "ap"))]
-             for row in curve.summary.to_dict("records")],
+             for row in records(curve.summary)],
         ),
         folds=Table(
             ("Model", "Size", "Fold", "Training ECGs", "Patients", "OMI", "Val AUC", "Val AP", "Test AUC", "Test AP"),
             [[str(row["model"]), *_cells(row, "fold"),
               *(number(row[f"{part}_{name}"]) for part in ("val", "test") for name in ("auc", "ap"))]
-             for row in curve.table.to_dict("records")],
+             for row in records(curve.table)],
         ),
         resamples=RESAMPLES,
     )  # fmt: skip
@@ -41,7 +42,7 @@ def write_learning_curve(curve: LearningCurve) -> Path:
     return page
 
 
-def _cells(row: dict[Any, Any], folds: str) -> list[Cell]:
+def _cells(row: dict[str, Any], folds: str) -> list[Cell]:
     sizes = (row[name] for name in (folds, "training_ecgs", "training_patients", "training_omi"))
     return [Cell(f"{row['size']:g}", row["size"]), *(count(size) for size in sizes)]
 
