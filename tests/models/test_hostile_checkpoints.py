@@ -15,6 +15,7 @@ from helpers import run_cli
 from torch_files import Call, Global, Instance, Persistent, Raw, Stored, opcodes, pickled, save, tensor
 
 from omi_keras.models.weights.torch_checkpoint import read_checkpoint
+from omi_keras.recordings.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = {"0": np.zeros(4, np.float32).tobytes()}
@@ -40,6 +41,7 @@ import copyreg
 copyreg._inverted_registry[7] = ("harm", "Harm")
 copyreg._extension_cache[8] = print
 from omi_keras.models.weights.torch_checkpoint import read_checkpoint
+from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.errors import InputError
 said = {{}}
 for path in sorted(Path(sys.argv[1]).glob("*.pt")):
@@ -95,7 +97,7 @@ def harm(folder, marker):
         (folder / f"legacy {name}.pt").write_bytes(b"".join(map(pickled, parts)))
     for name, content in lies().items():
         save(folder / f"{name}.pt", {"fc1.weight": content}, NUMBERS)
-    for name, bomb in bombs().items():
+    for name, bomb in (bombs() | floods()).items():
         save(folder / f"{name}.pt", b"\x80\x04" + bomb + b".", NUMBERS)
     zips(folder)
 
@@ -133,7 +135,6 @@ def bombs():
     # t0 = (), t1 = (t0, t0), ...: the hash of the last would take 2 ** 60 steps.
     twice = b")" + b"2\x86" * 60
     colliding = b"".join(b"\x8a\x0a" + (k * (2**61 - 1)).to_bytes(10, "little") + b"N" for k in range(1, 60_000))
-    many = b"]\x94(" + b"N" * 200_000 + b"e0"
     part = _part(b"}")
     chain = part + b"\x94"
     for n in range(60):
@@ -155,10 +156,12 @@ def bombs():
         "hashes": b"}" + twice + b"Ns",
         "hashes in a set": b"\x8f(" + twice + b"\x90",
         "collisions": b"}(" + colliding + b"u",
-        "copies": many + b"ccollections\nOrderedDict\n\x94" + b"h\x01h\x00\x85R0" * 50_000 + b"N",
-        "for ever": b"N0" * 400_000 + b"N",
+        "for ever": b"}" * (20 * 2**20),
         "long pickle": b"B" + struct.pack("<I", 40 * 2**20) + b"x" * (40 * 2**20),
         "in itself": b"}\x94U\x05modelh\x00s",
+        "module of no names": _part(b"}K\x01" + _part(b"}") + b"s"),
+        "set of no list": part.replace(b"}(U", b"}(U\x1b_non_persistent_buffers_setcbuiltins\nset\nK\x01\x85RU", 1),
+        "state of no dict": b"clab\nNet\n)\x81K\x01b",
         "module in itself": b"clab\nNet\n)\x81\x94}(U\x0b_parameters}U\x08_buffers}U\x08_modules}U\x01ah\x00sub",
         "modules doubled": chain,
         "buffer": b"\x97",
@@ -169,6 +172,30 @@ def bombs():
         "append to a name": b"cos\nsystem\nNa",
         "names": b"}(U\x05\x1b[2J\nNU\x05\r\n\x00abNu",
         "empty": b"",
+    }
+
+
+def floods():
+    """Little that is named again and again, so that whoever copies it has much."""
+    many = b"(" + b"N" * 200_000 + b"t\x940"
+    pairs = b"NN\x86\x940]\x94(" + b"h\x00" * 200_000 + b"e0ccollections\nOrderedDict\n\x94"
+    tensor_of = b"ctorch._utils\n_rebuild_tensor_v2\n\x94"
+    names = b"}\x94(" + b"".join(b"U\x06%06dN" % number for number in range(99_000)) + b"u0"
+    crowded = b"clab\nNet\n)\x81}(U\x0b_parametersh\x00U\x08_buffersh\x00U\x08_modules}ub\x94"
+    long = b"X" + struct.pack("<I", 2**20) + b"n" * 2**20 + b"\x940"
+    nested, good = _part(b"}") + b"\x94", opcodes(tensor("0", "FloatStorage", 4, 0, (4,), (1,)))
+    types = Global("torch._tensor._rebuild_from_type_v2").opcodes + b"\x94"
+    for n in range(1, 40):
+        nested += b"0" + _part(b"}(h\x00h%cU\x01ah%cu" % (n, n)) + b"\x94"
+    return {
+        "pairs": pairs + b"h\x02h\x01\x85R0" * 50_000 + b"N",
+        "arguments": many + tensor_of + b"h\x01h\x00R0" * 50_000 + b"N",
+        "parts": many + b"h\x00Q0" * 90_000 + b"N",
+        "states": names + b"clab\nNet\n)\x81\x94" + b"h\x00b" * 90_000,
+        "crowds": names + crowded + b"0" + _part(b"}(" + b"".join(b"U\x04%04dh\x01" % n for n in range(9999)) + b"u"),
+        "long names": long + nested,
+        "prefixes": b"}X" + struct.pack("<I", 7 * 10**6) + b"module." * 10**6 + good + b"s",
+        "types of types": types + b"h\x00N" * 50_000 + b")" + b"\x87" * 50_000 + b"R",
     }
 
 
@@ -264,9 +291,9 @@ def test_each_ends_soon(said):
         ("system", "not tensors: fc1.weight"),
         ("whole system", "holds no state dict"),
         ("zip bomb", "compressed"),
-        ("repeated", "more than 160 MiB"),
-        ("one storage again and again", "more than 160 MiB"),
-        ("count", "more than 160 MiB"),
+        ("repeated", "160 MiB or 5000"),
+        ("one storage again and again", "160 MiB or 5000"),
+        ("count", "160 MiB or 5000"),
         ("beyond the end", "damaged"),
         ("names", "not tensors"),
     ],
@@ -293,3 +320,35 @@ def test_on_the_command_line(tmp_path):
     assert done.exit_code == 2
     assert len(done.stderr.splitlines()) == 1 and "bomb.pt" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["bomb.pt"]
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "before 1.6"])
+def test_damage_anywhere_is_told_and_trips_nothing(legacy, tmp_path):
+    """Bytes that are changed, cut out and doubled: a sentence, or parameters that the bytes could have meant."""
+    rng, stored = np.random.default_rng(5), Stored()
+    content = stored.module({"body.fc.weight": np.zeros((2, 2), np.float32), "body.bn.running_var": np.ones(2)})
+    whole = pickled({"model": content, "epoch": 3})
+    start = b"".join(map(pickled, (0x1950A86A20F9469CFC6C, 1001, {})))
+    refused = 0
+    for _ in range(600):
+        data = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            at, length = rng.integers(len(data)), rng.integers(1, 12)
+            new = [
+                rng.bytes(1),
+                b"",
+                bytes(data[at : at + length]) * 2,
+                bytes(data[rng.integers(len(data)) :][:length]),
+            ]
+            data[at : at + length] = new[rng.integers(len(new))]
+        path = tmp_path / "damaged.pt"
+        if legacy:
+            path.write_bytes(start + data + pickled(list(stored)))
+        else:
+            save(path, bytes(data), stored)
+        try:
+            read_checkpoint(path)
+        except InputError as error:
+            refused += 1
+            assert "damaged.pt" in str(error) and len(str(error).splitlines()) == 1
+    assert refused > 300

@@ -33,10 +33,13 @@ TENSORS = {
     "channels last": torch.arange(120.0).reshape(2, 3, 4, 5).to(memory_format=torch.channels_last),
     "expanded": torch.arange(3.0).expand(5, 3),
     "parameter": torch.nn.Parameter(BASE[2]),
+    "with attributes": torch.ones(3),
+    "parameter with attributes": torch.nn.Parameter(torch.ones(3)),
     "number": torch.tensor(7),
     "empty": torch.zeros(0, 3),
     "nan": torch.tensor([float("nan"), float("inf"), -0.0, 1e-45]),
 }
+TENSORS["with attributes"].note = TENSORS["parameter with attributes"].note = "kept in the file, not here"
 FORMS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before 1.6"])
 
 

@@ -17,6 +17,7 @@ MOST_OPCODES = 500_000
 MOST_BYTES = 32 * 2**20
 # No index of a list is that large; a dict of larger ones could be made to collide.
 _LARGEST_KEY = 2**31
+_MOST_ARGUMENTS = 16
 
 
 class NoPickle(ValueError):
@@ -251,10 +252,10 @@ class _Machine:
         stand_in = self.stand_ins.get(function.dotted) if isinstance(function, Name) else None
         if stand_in is None:
             self.stack.append(Placeholder(function, arguments))
-        elif isinstance(arguments, tuple):
+        elif isinstance(arguments, tuple) and len(arguments) <= _MOST_ARGUMENTS:
             self.stack.append(stand_in(*arguments))
         else:
-            raise NoPickle("arguments that are no tuple")
+            raise NoPickle("arguments that are no tuple, or too many")
 
     def _ordered_dict(self, pairs: Any = ()) -> dict[Any, Any]:
         """Python 2 wrote its pairs as an argument, and a file can name the same long list again and again."""

@@ -15,8 +15,8 @@ from omi_keras.recordings.errors import InputError
 # What wrappers put before the names.
 _PREFIXES = ("module.", "model.", "_orig_mod.")
 # ResNet-18, the largest network here, has 45 MB in float32.
-MOST_BYTES = 160 * 2**20
-_MOST_TOLD, _LONGEST_NAME = 10, 60
+MOST_BYTES, MOST_TENSORS = 160 * 2**20, 5000
+_LONGEST_NAME, _MOST_TOLD, _LONGEST_TOLD = 1000, 10, 60
 
 
 def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
@@ -80,7 +80,7 @@ def _arrays(path: Path, checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     }
     if len(tensors) < len(state):
         other = [
-            str(name)[:_LONGEST_NAME] if isinstance(name, str | int) else "?" for name in state if name not in tensors
+            str(name)[:_LONGEST_TOLD] if isinstance(name, str | int) else "?" for name in state if name not in tensors
         ]
         more = f" and {len(other) - _MOST_TOLD} more" if len(other) > _MOST_TOLD else ""
         raise InputError(
@@ -88,12 +88,15 @@ def _arrays(path: Path, checkpoint: Checkpoint) -> dict[str, np.ndarray]:
             "no_state_dict",
         )
     storages = {tensor.storage for tensor in tensors.values()}
-    if max(sum(tensor.nbytes for tensor in tensors.values()), sum(held.nbytes for held in storages)) > MOST_BYTES:
+    needed = max(sum(tensor.nbytes for tensor in tensors.values()), sum(held.nbytes for held in storages))
+    if needed > MOST_BYTES or len(tensors) > MOST_TENSORS:
         raise InputError(
-            f"{path} holds more than {MOST_BYTES >> 20} MiB of parameters, which no network here has; give a "
+            f"{path} holds more than {MOST_BYTES >> 20} MiB or {MOST_TENSORS} tensors, as no network here does; give a "
             "checkpoint of one of them",
             "too_large",
         )
+    if any(len(name) > _LONGEST_NAME for name in map(str, tensors)):
+        raise NoPickle("a name that no parameter has")
     content = {held: checkpoint.bytes_of(held) for held in storages}
     return {str(name): value.array(content[value.storage], checkpoint.byte_order) for name, value in tensors.items()}
 

@@ -10,7 +10,7 @@ from omi_keras.recordings.errors import InputError
 
 # Where training scripts put the state dict, or the module, in what they save.
 _NESTED = ("state_dict", "model_state_dict", "model")
-_MOST_MODULES, _MOST_NAMES, _DEEPEST = 10_000, 100_000, 50
+_MOST_NAMES, _LONGEST_NAME, _DEEPEST = 100_000, 1000, 50
 # That of every batch normalisation here. A state dict does not hold it, a module does.
 _EPSILON = 1e-5
 
@@ -38,13 +38,11 @@ def state_dict(content: Any) -> dict[Any, Any] | None:
     raise NoPickle("dicts inside dicts without end")
 
 
-def _attributes(module: Placeholder) -> dict[str, Any]:
-    """What BUILD set: a dict, or a pair of one and the values of ``__slots__``."""
-    found: dict[str, Any] = {}
-    for state in module.state:
-        parts = state if isinstance(state, tuple) else (state,)
-        found.update(*(part for part in parts[:1] if isinstance(part, dict)))
-    return found
+def _attributes(module: Placeholder) -> dict[Any, Any]:
+    """What BUILD set: a dict, or a pair of one and the values of ``__slots__``. Not copied: modules can be shared."""
+    state = module.state[0] if len(module.state) == 1 else None
+    first = state[0] if isinstance(state, tuple) and state else state
+    return first if isinstance(first, dict) else {}
 
 
 def _is_module(value: Any) -> bool:
@@ -55,32 +53,35 @@ def _is_module(value: Any) -> bool:
 
 
 def _of_module(module: Placeholder) -> Iterator[tuple[str, Any]]:
-    names, todo = 0, [("", module)]
-    for _ in range(_MOST_MODULES):
-        if not todo:
-            return
+    seen, todo = 0, [("", module)]
+    while todo:
         path, part = todo.pop()
         attributes = _attributes(part)
-        _refuse_epsilon(path, attributes)
+        parameters, buffers, modules = (attributes[name] for name in ("_parameters", "_buffers", "_modules"))
         passing = _members(attributes.get("_non_persistent_buffers_set"))
-        for kind in ("_parameters", "_buffers"):
-            for name, value in attributes[kind].items():
-                if value is not None and not (kind == "_buffers" and name in passing):
-                    yield f"{path}{name}", value
-        names += len(attributes["_parameters"]) + len(attributes["_buffers"])
-        children = [(f"{path}{name}.", child) for name, child in attributes["_modules"].items() if _is_module(child)]
-        todo += reversed(children)
-        if names > _MOST_NAMES or path.count(".") > _DEEPEST or len(todo) > _MOST_MODULES:
-            break
-    raise NoPickle("more modules inside modules than a network has")
+        # Before anything is done for them: a module can stand in many places, or inside itself.
+        seen += 1 + len(parameters) + len(buffers) + len(modules) + len(passing)
+        if seen > _MOST_NAMES:
+            raise NoPickle("more than a network has")
+        _refuse_epsilon(path, attributes)
+        for name, value in [*parameters.items(), *buffers.items()]:
+            if value is not None and not (name in buffers and name in passing):
+                yield _joined(path, name), value
+        todo += [(f"{_joined(path, name)}.", child) for name, child in reversed(modules.items()) if _is_module(child)]
 
 
-def _members(value: Any) -> set[str]:
+def _joined(path: str, name: Any) -> str:
+    if not isinstance(name, str) or len(path) + len(name) > _LONGEST_NAME:
+        raise NoPickle("a name that no module has")
+    return path + name
+
+
+def _members(value: Any) -> list[Any]:
     """What a set holds: it is written as a call with a list, or empty and filled."""
     if not isinstance(value, Placeholder):
-        return set()
-    given = value.arguments[0] if isinstance(value.arguments, tuple) and value.arguments else ()
-    return {member for member in (*given, *value.items) if isinstance(member, str)}
+        return []
+    given = value.arguments[0] if isinstance(value.arguments, tuple) and value.arguments else None
+    return given if isinstance(given, list) else value.items
 
 
 def _refuse_epsilon(path: str, attributes: dict[str, Any]) -> None:

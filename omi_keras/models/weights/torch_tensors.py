@@ -24,7 +24,7 @@ _STORAGES = {
     **{"ByteStorage": "uint8", "BoolStorage": "bool", "UntypedStorage": "uint8"},
     **{"ComplexFloatStorage": "complex64", "ComplexDoubleStorage": "complex128"},
 }
-_MOST_AXES = 8
+_MOST_AXES, _MOST_PARTS = 8, 6
 _LARGEST = 2**40
 
 
@@ -92,7 +92,7 @@ class Tensor:
 
 def storage(key: Any) -> Any:
     """What a persistent id of a checkpoint stands for: ``("storage", type, key, device, count)``."""
-    match key:
+    match key if isinstance(key, tuple) and len(key) <= _MOST_PARTS else None:
         case ("storage", Name(dotted), str(name), _, int(count), *view) if 0 <= count < _LARGEST:
             dtype = _STORAGES.get(dotted.rpartition(".")[2])
             if dtype is not None and view in ([], [None]):
@@ -131,15 +131,17 @@ def _first(value: Any, *_: Any) -> Any:
 
 def _of_a_type(function: Any, _kind: Any, arguments: Any, *_: Any) -> Any:
     """A subclass of tensor, or one with attributes: the tensor alone."""
-    return STAND_INS[function.dotted](*arguments)
+    if function.dotted not in _TENSORS:
+        raise NoPickle("a tensor of a kind that is not known")
+    return _TENSORS[function.dotted](*arguments[:8])
 
 
 # What PyTorch itself writes for a tensor or a parameter, in torch/_utils.py and torch/_tensor.py.
-STAND_INS: Mapping[str, Callable[..., Any]] = {
+_TENSORS: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor_v3,
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
-    "torch._tensor._rebuild_from_type_v2": _of_a_type,
 }
+STAND_INS = {**_TENSORS, "torch._tensor._rebuild_from_type_v2": _of_a_type}
