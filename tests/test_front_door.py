@@ -29,6 +29,8 @@ threshold: float = model.threshold
 found: omi.Detection = model.predict(record)
 probability: np.ndarray = model.probability(np.zeros((1, 12, 600)))
 maps: np.ndarray = model.saliency(np.zeros((1, 12, 600)))
+validation: omi.Validation = model.validate(north, "validation", first_ecg_only=True)
+auc: float = validation.metrics["auc"][0]
 model.save("model")
 manifest = omi.load_model("model").export("bundle", dataset, quantize="int8")
 print(omi.Detector("bundle").detect(record).probability, omi.InputError("no"), omi.__version__)

@@ -12,7 +12,8 @@ from helpers import run_cli
 
 from edge import Detector
 from edge.verified import load, parity_set
-from omi_keras.data.dataset import load_dataset
+from omi_keras.data.beat_sums import beat_sums
+from omi_keras.data.dataset import Dataset, load_dataset
 from omi_keras.measures.features import FEATURES, MEASURES, beat_features
 from omi_keras.model import load_model
 from omi_keras.models.catalogue import build
@@ -81,9 +82,14 @@ def test_a_run_gives_its_model(run, old, tmp_path):
     # What a later version has to tell may come to it.
     for part in (lambda info: info, lambda info: info["metrics"]["test"], lambda info: info["provenance"]):
         new, was = part(found), part(stored)
-        told = set(was) - {"versions", "metrics", "format_version", "input"}
+        told = set(was) - {"versions", "metrics", "format_version", "input", "sha256"}
         assert {name: new.get(name) for name in told} == {name: was[name] for name in told}
     assert contents(tmp_path / "model").keys() == contents(old / MODELS[run]).keys()
+    weights = next(name for name in stored["sha256"] if name != "folds.csv")
+    assert found["sha256"][weights] == stored["sha256"][weights]
+    folds, were = (pd.read_csv(folder / "folds.csv", dtype=str) for folder in (tmp_path / "model", old / MODELS[run]))
+    assert folds.drop(columns="beat").equals(were)
+    assert folds["beat"].tolist() == beat_sums(load_dataset(old / "dataset").beats).tolist()
 
 
 def test_the_number_of_the_measures_is_raised_when_they_change(old):
@@ -161,3 +167,22 @@ def test_a_bundle(old):
     np.testing.assert_allclose(found, stored["exported"], atol=1e-4)
     done = run_cli("check-parity", old / "bundle", "--model", old / "model", "--dataset", old / "dataset")
     assert done.exit_code == 0, done.output
+
+
+def test_models_and_bundles_are_validated_as_far_as_they_know_their_ecgs(old, tmp_path):
+    """They have no checksums of beats: a model folder has ids, a bundle has the dataset's."""
+    data = load_dataset(old / "dataset")
+    ecgs = data.ecgs
+    elsewhere = Dataset.from_arrays(
+        data.beats * np.float32(1.1), ecgs["omi"], "other-" + ecgs["patient_id"], simulated=True,
+        ecg_id="other-" + ecgs["ecg_id"],
+    ).save(tmp_path / "elsewhere")  # fmt: skip
+    done = run_cli("validate", old / "model", old / "bundle", tmp_path / "out", "--dataset", elsewhere.path)
+    assert done.exit_code == 0, done.output
+    assert "mayo-alvd does not know all the ECGs that it was made with by their beats" in done.stderr
+    assert "does not say what it was trained on" in done.stderr
+    own = run_cli("validate", old / "model", tmp_path / "own", "--dataset", old / "dataset")
+    assert own.exit_code == 2 and "by ecg_id" in own.stderr
+    for options in ((), ("--without-known",)):
+        own = run_cli("validate", old / "bundle", tmp_path / "own", "--dataset", old / "dataset", *options)
+        assert own.exit_code == 2 and "does not say of which of its ECGs" in own.stderr

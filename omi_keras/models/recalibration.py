@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 
 from omi_keras.data.artifacts import sha256
+from omi_keras.data.beat_sums import beat_sums
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.identities import one_form
 from omi_keras.evaluation.bands import RULE_IN_PPV, RULE_OUT_SENSITIVITY
 from omi_keras.evaluation.cross_fitting import cannot_know, recalibration
 from omi_keras.models.answers import log_odds
 from omi_keras.models.catalogue import RANDOM_FOREST
+from omi_keras.models.known_ecgs import BEAT
 from omi_keras.models.read_out import folded, kept_read_outs
 from omi_keras.recordings.errors import InputError
 
@@ -88,7 +90,8 @@ def recalibrated(
     if model.name != RANDOM_FOREST:
         calibration["read_out"] = kept_read_outs(network)
         network = folded(network, calibration["slope"], calibration["intercept"])
-    folds, number = _with_local(model.folds, ecgs, fingerprint["ecgs.csv"])
+    local = ecgs[["ecg_id", "patient_id"]].assign(**{BEAT: beat_sums(dataset.beats[row] for row in rows)})
+    folds, number = _with_local(model.folds, local, fingerprint["ecgs.csv"])
     new = {**info, **found, "simulated": any(simulated.values())}
     new["recalibration_folds"] = [*info.get("recalibration_folds", ()), number]
     if model.folds is None:
@@ -140,16 +143,15 @@ def _local_ecgs(model: Any, dataset: Dataset, other_patients: bool) -> np.ndarra
     return rows
 
 
-def _with_local(folds: pd.DataFrame | None, ecgs: pd.DataFrame, sha256: str) -> tuple[pd.DataFrame, int]:
+def _with_local(folds: pd.DataFrame | None, local: pd.DataFrame, sha256: str) -> tuple[pd.DataFrame, int]:
     """``folds.csv`` with the local ECGs in a fold of their own, and its number: they must not judge the model later.
 
     A local ECG that has the id of another one is named by its dataset, too.
     """
-    local = ecgs[["ecg_id", "patient_id"]]
     if folds is None:
         return local.assign(fold=0).reset_index(drop=True), 0
     number = int(folds["fold"].max()) + 1
     twice = local["ecg_id"].isin(set(folds["ecg_id"]))
     local = local.assign(ecg_id=local["ecg_id"].where(~twice, local["ecg_id"] + f"@{sha256[:12]}"), fold=number)
     local = local[~local["ecg_id"].isin(set(folds["ecg_id"]))]
-    return pd.concat([folds, local], ignore_index=True), number
+    return pd.concat([folds, local], ignore_index=True).fillna({BEAT: ""}), number

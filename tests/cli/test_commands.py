@@ -16,8 +16,8 @@ from omi_keras.simulate.cohort import simulate_cohort
 from omi_keras.simulate.records import write_records
 
 COMMANDS = (
-    "simulate", "prepare", "train", "search-lr", "evaluate", "select", "saliency", "export-tflite", "check-parity",
-    "predict", "import-torch", "recalibrate",
+    "simulate", "plot", "prepare", "train", "search-lr", "learning-curve", "evaluate", "select", "validate",
+    "recalibrate", "saliency", "export-tflite", "check-parity", "predict", "import-torch",
 )  # fmt: skip
 
 

@@ -123,6 +123,8 @@ def test_what_is_ignored_stays_ignored():
         ["search-lr", "x", "{bad}"],
         ["evaluate", "x", "{bad}", "out"],
         ["select", "{bad}", "out"],
+        ["validate", "x", "{bad}", "out", "--dataset", "x"],
+        ["validate", "x", "out", "--dataset", "{bad}"],
         ["saliency", "x", "x", "{bad}"],
         ["export-tflite", "x", "out", "--dataset", "{bad}"],
         ["check-parity", "{bad}"],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.stats import binomtest
 
 from omi_keras.evaluation.calibration_fit import NEAREST, calibration_fit, logits
@@ -329,6 +329,34 @@ def test_the_fit_finds_what_the_probabilities_were_made_with():
         found = calibration_fit(omi, 1 / (1 + np.exp(-x)), np.arange(400))
         held["calibration_intercept"] += found["calibration_intercept_lo"] <= -0.8 <= found["calibration_intercept_hi"]
     assert all(180 <= count <= 198 for count in held.values()), held
+
+
+def test_intervals_of_the_fit_patient_by_patient(judged):
+    """The sandwich written out: how much each patient pulls at the estimate, and how the curve bends."""
+    p = judged.models["good"].probability
+    x = np.log(p / (1 - p))
+    found = calibration_fit(judged.omi, p, judged.patient_id)
+    for name, rows in (("calibration_slope", [(1, v) for v in x]), ("calibration_intercept", [(1,)] * 90)):
+        slope, large = found["calibration_slope"], found["calibration_intercept"]
+        if len(rows[0]) == 2:  # the intercept beside the slope: where the pulls of all ECGs add up to nothing
+            a = brentq(lambda a, b=slope: np.sum(judged.omi - 1 / (1 + np.exp(-(a + b * x)))), -20, 20)
+            q = 1 / (1 + np.exp(-(a + slope * x)))
+        else:
+            q = 1 / (1 + np.exp(-(large + x)))
+        k = len(rows[0])
+        bend, spread = np.zeros((k, k)), np.zeros((k, k))
+        for row, one in zip(rows, q, strict=True):
+            bend += one * (1 - one) * np.outer(row, row)
+        for patient in set(judged.patient_id):
+            pull = np.zeros(k)
+            for row, one, label, who in zip(rows, q, judged.omi, judged.patient_id, strict=True):
+                pull += (label - one) * np.array(row) * (who == patient)
+            spread += np.outer(pull, pull)
+        spread *= 60 / 59
+        error = np.sqrt((np.linalg.inv(bend) @ spread @ np.linalg.inv(bend))[-1, -1])
+        half = 1.959963984540054 * error
+        limits = [found[f"{name}_lo"], found[f"{name}_hi"]]
+        assert limits == pytest.approx([found[name] - half, found[name] + half], rel=1e-6)
 
 
 def test_copies_of_ecgs_do_not_narrow_the_fit():

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from helpers import run_cli
 
+from omi_keras.data.beat_sums import beat_sums
 from omi_keras.data.dataset import Dataset
 from omi_keras.evaluation.bands import find_bands
 from omi_keras.evaluation.metrics import best_f1_threshold, ranking_metrics
@@ -16,6 +17,7 @@ from omi_keras.measures.features import FEATURES, beat_features
 from omi_keras.model import Model, load_model
 from omi_keras.models.catalogue import NETWORKS, build
 from omi_keras.models.inference import omi_probability, predict_logits
+from omi_keras.models.known_ecgs import known_sums
 from omi_keras.models.random_forest import grow_forest
 from omi_keras.models.read_out import folded, kept_read_outs, unfolded
 from omi_keras.recordings.errors import InputError
@@ -136,6 +138,8 @@ def test_the_folder_remembers_the_old_model(model, after, local, tmp_path):
     assert (again.threshold, again.bands) == (after.threshold, after.bands)
     folds = pd.read_csv(path / "folds.csv", dtype=str)
     assert set(folds["ecg_id"]) == set(local.ecgs["ecg_id"])
+    # Whatever they are called elsewhere; what else an imported model has seen, nobody knows.
+    assert known_sums(again.info, again.folds) == (frozenset(beat_sums(local.beats)), False)
 
 
 def test_again_elsewhere_is_one_calibration_of_what_was_trained(model, after, local):
