@@ -17,7 +17,7 @@ from omi_keras.simulate.records import write_records
 
 COMMANDS = (
     "simulate", "prepare", "train", "search-lr", "evaluate", "select", "saliency", "export-tflite", "check-parity",
-    "predict", "import-torch", "recalibrate",
+    "predict", "plot", "import-torch", "recalibrate", "validate", "learning-curve",
 )  # fmt: skip
 
 
