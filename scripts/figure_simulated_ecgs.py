@@ -12,12 +12,9 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from omi_keras.drawing.ecg_paper import recording_figure
+from omi_keras.drawing import ecg_picture
 from omi_keras.simulate.cohort import SimulatedECG, plan_cohort, simulate_ecg
 
-DOTS_PER_INCH = 127  # 5 per mm of paper
 # Injury vectors that a reader sees: most occlusions of the cohort are smaller.
 SEEN_MV = (0.16, 0.30)
 
@@ -65,9 +62,8 @@ def main() -> None:
         ecg = simulate_ecg(plan, 0)
         for name in [name for name, fits in missing.items() if quiet(ecg) and fits(ecg)]:
             del missing[name]
-            figure = recording_figure(np.asarray(ecg.record.signal), title(ecg), simulated=True)
-            figure.savefig(out / f"{name}.png", dpi=DOTS_PER_INCH)
-            print(out / f"{name}.png", ecg.plan.ecg_id)
+            ecg_picture(ecg.record, title=title(ecg)).save(out / f"{name}.svg")
+            print(out / f"{name}.svg", ecg.plan.ecg_id)
         if not missing:
             break
 

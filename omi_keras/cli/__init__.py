@@ -35,6 +35,7 @@ def main() -> None:
 
     \b
     From recordings to a device:
+      omi-keras plot patient.hea patient.svg
       omi-keras prepare recordings/ --labels labels.csv dataset/
       omi-keras train dataset/ run/ --model ecg-smart-net
       omi-keras evaluate run/ report/

@@ -25,11 +25,12 @@ FORMATS = ("svg", "png", "pdf")
 @force_option
 @json_option
 def plot(files: tuple[Path, ...], out: Path, form: str, force: bool, as_json: bool) -> None:
-    """Draw recording FILEs as they were read, to check leads, units and scale before anything else; no model needed.
+    """Draw recording FILEs, without a model.
 
-    25 mm/s and 10 mm/mV, true to scale on A4 across; median beat with its marks, intervals, ST levels, quality. OUT is
-    a picture (.svg, .png or .pdf, of one FILE), a page with one ECG after the other (.html), or else a new folder with
-    one picture per FILE. SVG needs the base install only, the others the train extra.
+    To check leads, units and scale before anything else: recordings as they were read, 25 mm/s and 10 mm/mV, true to
+    scale on A4 across; median beat with its marks, intervals, ST levels, quality. OUT is a picture (.svg, .png or .pdf,
+    of one FILE), a page with one ECG after the other (.html), or else a new folder with one picture per FILE. SVG needs
+    the base install only, the others the train extra.
 
     A file that cannot be read gets a sentence instead, the others are drawn, and the exit code is 2.
 

@@ -1,12 +1,10 @@
-"""Pictures: ECG paper, curves, SVG."""
+"""Pictures: the ECG, curves, SVG."""
 
 from typing import TYPE_CHECKING
 
 from omi_keras.lazy import names_of
 
 if TYPE_CHECKING:
-    from omi_keras.drawing.ecg_paper import median_beat_figure as median_beat_figure
-    from omi_keras.drawing.ecg_paper import recording_figure as recording_figure
     from omi_keras.drawing.ecg_picture_sheet import Picture as Picture
     from omi_keras.drawing.ecg_picture_sheet import ecg_picture as ecg_picture
     from omi_keras.drawing.figures import figure5 as figure5
@@ -15,8 +13,6 @@ if TYPE_CHECKING:
     from omi_keras.drawing.plots import save_pictures as save_pictures
 
 _HOME = {
-    "median_beat_figure": "omi_keras.drawing.ecg_paper",
-    "recording_figure": "omi_keras.drawing.ecg_paper",
     "Picture": "omi_keras.drawing.ecg_picture_sheet",
     "ecg_picture": "omi_keras.drawing.ecg_picture_sheet",
     "figure5": "omi_keras.drawing.figures",

@@ -17,7 +17,8 @@ from omi_keras.recordings.record import LEADS
 
 MM_PER_S = 50.0
 _MM_PER_SAMPLE = MM_PER_S * MS / 1000.0
-# The most enlarged gain that holds ST and T of every lead; tall QRS complexes may leave their cell.
+# The most enlarged gain that holds ST and T of every lead; tall QRS complexes may leave their cell, but not where their
+# colours tell something.
 GAINS = (20.0, 10.0, 5.0)
 COLUMNS, CELL, ROW = 6, 40.0, 32.5
 WIDTH, HEIGHT = COLUMNS * CELL, 2 * ROW
@@ -31,7 +32,7 @@ _COLOURS = 24
 
 def median_beats(
     beat: np.ndarray,
-    measures: BeatMeasures,
+    measures: BeatMeasures | None,
     left: float,
     top: float,
     saliency: np.ndarray | None = None,
@@ -44,7 +45,7 @@ def median_beats(
     beat
         (12, 600) mV; NaN is missing.
     measures
-        What was measured on it.
+        What was measured on it; None draws no marks.
     left, top
         Of the paper, mm.
     saliency
@@ -52,7 +53,7 @@ def median_beats(
     shares
         (12,) share of each lead in the saliency, 0 to 1.
     """
-    gain = _gain(beat, measures)
+    gain = _gain(beat, measures if saliency is None else None)
     level = None if saliency is None else _levels(saliency)
     items: list[Item] = [*paper(left, top, WIDTH, HEIGHT)]
     for k, lead in enumerate(LEADS):
@@ -60,9 +61,9 @@ def median_beats(
         cell: list[Item] = [rule(x, y + _BASELINE, x + CELL, y + _BASELINE, colour=FAINT, line=0.12)]
         if k % COLUMNS:
             cell.append(rule(x, y, x, y + ROW, colour=FAINT, line=0.12))
-        cell += _marks(measures, x, y)
+        cell += _marks(measures, x, y) if measures else []
         cell += _lead(beat[k, CROP_START:CROP_STOP], None if level is None else level[k], x, y, gain)
-        cell += _st_mark(measures, float(measures.st_mv[k]), x, y, gain)
+        cell += _st_mark(measures, float(measures.st_mv[k]), x, y, gain) if measures else []
         cell.append(Text(x + 1.2, y + 4.2, lead, 3.4, bold=True, halo=True))
         data: dict[str, str | float] = {"part": "beat", "lead": lead, "gain": gain, "x-mm": x}
         data["baseline-mm"] = y + _BASELINE
@@ -76,11 +77,11 @@ def median_beats(
     return items
 
 
-def legend(x: float, y: float, measures: BeatMeasures, saliency: bool) -> list[Item]:
+def legend(x: float, y: float, measures: BeatMeasures | None, saliency: bool) -> list[Item]:
     """What the marks mean, in one line that begins at ``x`` with base line ``y``."""
     items: list[Item] = []
     for name in (*MARKS, ST_MARK):
-        if name not in measures.marks_ms:
+        if measures is None or name not in measures.marks_ms:
             continue
         if name == ST_MARK:
             items.append(Dot(x + 0.5, y - 0.9, 0.7, MARK))
@@ -100,13 +101,15 @@ def legend(x: float, y: float, measures: BeatMeasures, saliency: bool) -> list[I
     return items
 
 
-def _gain(beat: np.ndarray, measures: BeatMeasures) -> float:
-    """mm/mV; the highest that keeps ST and T on the paper of their cells."""
-    first = round(R_SAMPLE + measures.marks_ms.get("J", 60.0) / MS)
-    last = round(R_SAMPLE + measures.marks_ms.get("T end", 400.0) / MS)
-    after = beat[:, first : last + 1]
-    after = after[np.isfinite(after)]
-    high, low = float(after.max(initial=0.0)), float(after.min(initial=0.0))
+def _gain(beat: np.ndarray, measures: BeatMeasures | None) -> float:
+    """mm/mV; the highest that keeps ST and T, or without measures the whole beat, on the paper of their cells."""
+    first, last = CROP_START, CROP_STOP - 1
+    if measures is not None:
+        first = round(R_SAMPLE + measures.marks_ms.get("J", 60.0) / MS)
+        last = round(R_SAMPLE + measures.marks_ms.get("T end", 400.0) / MS)
+    shown = beat[:, first : last + 1]
+    shown = shown[np.isfinite(shown)]
+    high, low = float(shown.max(initial=0.0)), float(shown.min(initial=0.0))
     fits = (gain for gain in GAINS if gain * high < _BASELINE - 5.0 and -gain * low < ROW - _BASELINE - 1.0)
     return next(fits, GAINS[-1])
 

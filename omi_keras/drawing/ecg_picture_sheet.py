@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from omi_keras.beats.median_beats import MedianBeat, median_beat
+from omi_keras.beats.model_inputs import BEAT_SAMPLES
 from omi_keras.drawing import ecg_picture_beats as beats
 from omi_keras.drawing import ecg_picture_strips as strips
 from omi_keras.drawing import ecg_picture_text as words
@@ -103,6 +104,8 @@ def ecg_picture(
     saliency: ArrayLike | None = None,
     shares: ArrayLike | None = None,
     simulated: bool = False,
+    facts: Sequence[str] | None = None,
+    measured: bool = True,
 ) -> Picture:
     """Draw an ECG: the recording on its paper, the median beat enlarged with its marks, numbers, the model's word.
 
@@ -136,6 +139,10 @@ def ecg_picture(
         (12,) share of each lead (:func:`omi_keras.saliency.lead_contribution`).
     simulated
         Says so on the picture; a recording whose source is ``simulated`` does by itself.
+    facts
+        What stands under the title; by default age, sex, source, duration and number of beats.
+    measured
+        False draws the curves alone, as for the mean of many people's beats.
 
     Raises
     ------
@@ -158,7 +165,9 @@ def ecg_picture(
             refusal = str(error)
     x = found.beat if found is not None else None if beat is None else np.asarray(beat, dtype=np.float32)
     measures = None
-    if x is not None:
+    if x is not None and x.shape != (len(LEADS), BEAT_SAMPLES):
+        raise InputError(f"expected a median beat of shape (12, 600), received {x.shape}", "wrong_shape")
+    if x is not None and measured:
         rate = found.heart_rate if rate is None and found is not None else math.nan if rate is None else rate
         who: dict[str, object] = {"age": age, "sex": sex}
         if record is not None:
@@ -168,7 +177,9 @@ def ecg_picture(
     judged = _judged(probability, threshold, bands)
     simulated = simulated or (record is not None and record.source == "simulated")
     name = title if title is not None else record.ecg_id if record is not None else "Median beat"
-    facts = _facts(record, found, age, sex, simulated)
+    if facts is None:
+        facts = _facts(record, found, age, sex)
+    facts = [*(["simulated ECG"] if simulated else []), *facts]
     seen = _checked_saliency(saliency, shares, x)
     items, height = _sheet(record, x, measures, judged, flags, refusal, name, facts, *seen)
     spoken = ", ".join(part for part in ("ECG", name, judged.said() if judged else "") if part)
@@ -202,10 +213,8 @@ def _checked_saliency(
     return windows, of_lead
 
 
-def _facts(
-    record: Record | None, found: MedianBeat | None, age: float | None, sex: Sex | None, simulated: bool
-) -> list[str]:
-    said = ["simulated ECG"] if simulated else []
+def _facts(record: Record | None, found: MedianBeat | None, age: float | None, sex: Sex | None) -> list[str]:
+    said = []
     age = record.age if age is None and record is not None else age
     sex = record.sex if sex is None and record is not None else sex
     said += [f"{age:.0f} years"] if age is not None and math.isfinite(age) else []
@@ -238,20 +247,22 @@ def _sheet(
     items = words.heading(title, facts, LEFT, y, wide)
     if measures is not None:
         items += words.intervals(measures, LEFT, y + 12.7)
-    items += words.quality(flags, bool(refusal), LEFT, y + (12.4 if measures is None else 16.7), wide)
+    if measures is not None or refusal or flags:
+        items += words.quality(flags, bool(refusal), LEFT, y + (12.4 if measures is None else 16.7), wide)
     if judged is not None:
         items += words.probability_scale(judged, _SCALE_LEFT, y)
     y = _HEAD
     if record is not None:
         items += strips.strips(record.signal, LEFT, y, WIDTH - LEFT - RIGHT)
         y += strips.HEIGHT
-    if beat is not None and measures is not None:
+    if beat is not None:
         y += _GAP
         items += beats.legend(LEFT, y - 1.8, measures, saliency is not None)
         items += beats.median_beats(beat, measures, LEFT, y, saliency, shares)
-        column = LEFT + beats.WIDTH + 2.5
-        items += words.st_chart(measures, column, y, beats.HEIGHT - 12.0)
-        items += words.stemi(measures, column, y + beats.HEIGHT - 6.6, 35.0)
+        if measures is not None:
+            column = LEFT + beats.WIDTH + 2.5
+            items += words.st_chart(measures, column, y, beats.HEIGHT - 12.0)
+            items += words.stemi(measures, column, y + beats.HEIGHT - 6.6, 35.0)
         y += beats.HEIGHT
     elif refusal:
         y += 3.0

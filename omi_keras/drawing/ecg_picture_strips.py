@@ -19,7 +19,7 @@ _PULSE = np.array([[0.0, 0], [2.5, 0], [2.5, 1], [7.5, 1], [7.5, 0], [10.0, 0]])
 _LEADS_AT = 15.0
 # Leads are tall rather than deep: baseline of a row, from its top.
 _BASELINE = 15.0
-_LINE = 0.28
+_LINE, _EDGE = 0.28, 0.2
 
 
 def strips(signal: np.ndarray, left: float, top: float, width: float) -> list[Item]:
@@ -52,10 +52,12 @@ def strips(signal: np.ndarray, left: float, top: float, width: float) -> list[It
             first = round(column * step * SAMPLING_RATE)
             samples = shown[k] if rhythm else shown[k, first : first + round(COLUMN_SECONDS * SAMPLING_RATE)]
             x = start + column * COLUMN_SECONDS * MM_PER_S
-            edges = {"top": top + 0.2, "bottom": bottom - 0.2}
-            scale = {"mm_per_sample": _MM_PER_SAMPLE, "mm_per_mv": MM_PER_MV}
-            lines = [Line(points, INK, _LINE) for points in trace(samples, x, baseline, **scale, **edges)]
-            if cut_off(samples, baseline, MM_PER_MV, **edges):
+            seen = trace(
+                samples, x, baseline, mm_per_sample=_MM_PER_SAMPLE, mm_per_mv=MM_PER_MV, top=top + _EDGE,
+                bottom=bottom - _EDGE,
+            )  # fmt: skip
+            lines = [Line(points, INK, _LINE) for points in seen]
+            if cut_off(samples, baseline, MM_PER_MV, top + _EDGE, bottom - _EDGE):
                 clipped.append(lead)
             name = Text(x + 1.2, top + row * ROW + 4.2, lead, 3.4, bold=True, halo=True)
             data = {

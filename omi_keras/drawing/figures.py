@@ -16,11 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from omi_keras.drawing.curves import FIGURE5, Limit, Splits, history_panel, recall_panel, roc_panel
-from omi_keras.drawing.ecg_paper import median_beat_figure
 from omi_keras.evaluation.metrics import checked_threshold
 from omi_keras.recordings.errors import InputError
 
-__all__ = ["figure5", "figure6", "history_figures", "median_beat_figure", "save_figure", "single", "with_title"]
+__all__ = ["figure5", "figure6", "history_figures", "save_figure", "single", "with_title"]
 
 _DPI = 160
 # A panel on its own: as wide as a telephone shows it at its own size.

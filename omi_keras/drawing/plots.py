@@ -14,6 +14,8 @@ from omi_keras.recordings.readers import read_record
 
 MARKER, FORMAT_VERSION = "pictures.json", 1
 DPI = 200
+# Names of files may have 255 bytes.
+_LONGEST = 200
 
 
 def drawn(files: Iterable[Path]) -> Iterator[tuple[dict[str, Any], Picture | None]]:
@@ -84,6 +86,8 @@ def save_pictures(
 
 def _new_name(stem: str, suffix: str, names: set[str]) -> str:
     """A name that no picture has yet; some file systems do not tell A from a."""
+    while len(stem.encode()) > _LONGEST:
+        stem = stem[:-1]
     number, name = 1, f"{stem}{suffix}"
     while name.casefold() in names:
         number += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,7 @@ def write_overview(folder: Path, records: Path, labels: pd.DataFrame, info: dict
     write_bytes(folder / OVERVIEW, page.encode())
 
 
-def rare_first(kinds: dict[str, Sequence[str]]) -> list[str]:
+def rare_first(kinds: Mapping[str, Sequence[str]]) -> list[str]:
     """Names by how rare the rarest of their kinds is, in their order otherwise; at most :data:`MOST`."""
     count = Counter(kind for of_one in kinds.values() for kind in set(of_one))
     key: Callable[[str], int] = lambda name: min(count[kind] for kind in kinds[name])  # noqa: E731

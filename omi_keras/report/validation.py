@@ -182,6 +182,11 @@ class Validation:
 
         return validation_html(self)
 
+    def _repr_html_(self) -> str:
+        from omi_keras.report.notebook import validation_cell
+
+        return validation_cell(self)
+
     def save(self, path: str | Path, *, force: bool = False, tick: Tick = lambda done, total: None) -> None:
         """Write the validation folder.
 

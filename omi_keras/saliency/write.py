@@ -21,19 +21,21 @@ import pandas as pd
 
 from omi_keras.data.artifacts import new_folder, versions, write_bytes, write_json
 from omi_keras.data.dataset import Dataset
-from omi_keras.drawing.ecg_paper import LEADS
+from omi_keras.drawing.ecg_picture_sheet import ecg_picture
 from omi_keras.drawing.figures import save_figure
 from omi_keras.model import Model
 from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.record import LEADS
 from omi_keras.saliency.contributions import aggregate, lead_contribution, windows
-from omi_keras.saliency.figures import saliency_figure, sanity_figure
+from omi_keras.saliency.figures import sanity_figure
 from omi_keras.saliency.maps import SMOOTH_NOISE, SMOOTH_SAMPLES, Method, inputs_of, saliency_maps
 from omi_keras.saliency.pointing import pointing_game
 from omi_keras.saliency.sanity import cascading_randomisation, destroyed
 
 FORMAT_VERSION = 1
 SANITY_ECGS = 16
+DPI = 150
 Tick = Callable[[int, int], None]
 
 
@@ -85,7 +87,7 @@ def write_saliency(
             np.savez(file, allow_pickle=False, **found)
         simulated = dataset.simulated
         if ecg_ids:
-            _draw_each(folder / "figures", found, beats, simulated, method)
+            _draw_each(folder / "figures", found, beats, facts, model, method)
         else:
             _draw_aggregates(folder / "figures", found, beats, alarmed, simulated, method)
         summary: dict[str, Any] = {
@@ -163,16 +165,29 @@ def _arrays(model: Model, facts: pd.DataFrame, beats: np.ndarray, maps: np.ndarr
     }
 
 
-def _draw_each(folder: Path, found: dict[str, np.ndarray], beats: np.ndarray, simulated: bool, method: str) -> None:
-    """One figure per ECG."""
-    for k, name in enumerate(found["ecg_id"]):
-        # A name may be as long as a path.
-        shown = str(name) if len(str(name)) <= 50 else f"…{str(name)[-49:]}"
-        title = f"{shown}   P(OMI) {found['probability'][k]:.2f}   {method}"
-        figure = saliency_figure(beats[k], found["windows"][k], found["lead_contribution"][k], title, simulated)
+def _draw_each(
+    folder: Path, found: dict[str, np.ndarray], beats: np.ndarray, facts: pd.DataFrame, model: Model, method: str
+) -> None:
+    """One picture per ECG."""
+    for k, row in enumerate(facts.to_dict("records")):
+        known = {str(name): value for name, value in row.items() if not pd.isna(value)}
+        picture = ecg_picture(
+            beat=beats[k],
+            title=f"{known['ecg_id']}, {method}",
+            rate=float(known.get("heart_rate", np.nan)),
+            age=known.get("age"),
+            sex=known.get("sex") or None,
+            quality=str(known.get("flags", "")).split(),
+            probability=float(found["probability"][k]),
+            threshold=model.threshold,
+            bands=model.bands,
+            saliency=found["windows"][k],
+            shares=found["lead_contribution"][k],
+            simulated=known["simulated"] == "true",
+        )
         # A name may hold anything; the number keeps two of them apart.
-        safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", str(name)).strip("._")[:80]
-        save_figure(figure, folder / f"{k + 1:04d}-{safe or 'ecg'}.png")
+        safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", str(known["ecg_id"])).strip("._")[:80]
+        picture.save(folder / f"{k + 1:04d}-{safe or 'ecg'}.png", dpi=DPI)
 
 
 def _draw_aggregates(
@@ -185,10 +200,16 @@ def _draw_aggregates(
     }
     for name, (at, what) in chosen.items():
         if at.any():
-            title = f"Mean of {int(at.sum())} {what}, saliency within each lead   {method}"
-            contribution = found["lead_contribution"][at].mean(axis=0)
-            figure = saliency_figure(beats[at].mean(axis=0), found[name], contribution, title, simulated)
-            save_figure(figure, folder / f"{name}.png")
+            picture = ecg_picture(
+                beat=beats[at].mean(axis=0),
+                title=f"Mean of {int(at.sum())} {what}",
+                facts=["saliency within each lead", method],
+                saliency=found[name],
+                shares=found["lead_contribution"][at].mean(axis=0),
+                simulated=simulated,
+                measured=False,
+            )
+            picture.save(folder / f"{name}.png", dpi=DPI)
 
 
 def _pointing(facts: pd.DataFrame, beats: np.ndarray, maps: np.ndarray, simulated: bool, seed: int) -> pd.DataFrame:

@@ -69,6 +69,15 @@ def test_a_run(trained_run):
     assert text == omi.load_run(trained_run)._repr_html_()
 
 
+def test_a_validation(model_folder, easy_dataset):
+    beats = -np.asarray(omi.load_dataset(easy_dataset).beats[:4])
+    elsewhere = omi.Dataset.from_arrays(beats, [0, 1, 0, 1], ["w", "x", "y", "z"])
+    text = omi.load_model(model_folder).validate(elsewhere)._repr_html_()
+    page = Closed(text)
+    assert not page.open and page.seen.count("tr") == 2 and page.seen.count("th") == 11
+    assert "<td>4</td>" in text
+
+
 def test_two_pictures_share_no_id(record):
     shifted = omi.Record(np.roll(record.signal, 100, axis=1), record.ecg_id)
     assert "id=" not in record._repr_html_() + shifted._repr_html_()
