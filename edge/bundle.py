@@ -17,6 +17,7 @@ import ast
 import hashlib
 import io
 import json
+import textwrap
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -40,8 +41,8 @@ Research software, not a medical device.
 
 model.tflite      signature "{signature}".
                   Input "beat" (1, 12, {samples}) float32: a median beat of a 12-lead ECG in millivolts, 500 Hz,
-                  leads I II III aVR aVL aVF V1 V2 V3 V4 V5 V6, R peak at sample {r_sample}. {crop}z-score
-                  per lead is done inside.
+                  leads I II III aVR aVL aVF V1 V2 V3 V4 V5 V6, R peak at sample {r_sample}.
+{inside}
                   Outputs "probability" (1) = P(OMI) and "logits" (1, 2) of no OMI and OMI, both NaN for a beat with
                   missing values. OMI when P(OMI) >= {threshold:.6g}.{bands}
 manifest.json     all of this for programs, with SHA-256 sums of all files but this one and manifest.sig.
@@ -80,10 +81,12 @@ def write_bundle(
     """
     verified.check_manifest(manifest | {"sha256": dict.fromkeys(verified.FILES)}, folder / verified.MANIFEST)
     simulated = ", trained on simulated ECGs" if manifest["simulated"] else ""
-    contract = manifest["input"]
-    crop = "The crop to samples 150 to 549 and the " if contract["shape"][2] == verified.SAMPLES[0] else "The "
-    told = {"simulated": simulated, "samples": contract["shape"][2], "r_sample": contract["r_sample"], "crop": crop}
+    beat = manifest["input"]
+    told = {"simulated": simulated, "samples": beat["shape"][2], "r_sample": beat["r_sample"]}
     told |= {"bands": _bands_line(manifest.get("bands"))}
+    inside = f"Done inside, for input contract {beat['contract']}: {beat['inside_the_model']}."
+    margin = 18 * " "
+    told["inside"] = textwrap.fill(inside, 116, initial_indent=margin, subsequent_indent=margin)
     files = {
         "model.tflite": model,
         "parity.npz": _npz(parity_set),

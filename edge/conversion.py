@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge.convert import Converted, Quantization
+from omi_keras.beats.contracts import CONTRACT
 from omi_keras.beats.model_inputs import BEAT_SAMPLES
 from omi_keras.chatter import kept
 from omi_keras.models.archive import errors_name, save_network
@@ -33,14 +34,18 @@ if TYPE_CHECKING:
 # What the two processes find in their folder.
 NETWORK, CALIBRATION, HEARD = "network.keras", "calibration.npy", "stderr"
 # The path of this process is that of the other before anything is imported: nothing in the current folder can run.
-_START = "import sys; sys.path[:] = sys.argv[4:]; from edge.conversion_process import main; main(*sys.argv[1:4])"
+_START = "import sys; sys.path[:] = sys.argv[5:]; from edge.conversion_process import main; main(*sys.argv[1:5])"
 # The last lines of what a process said before it died.
 _LAST = 5
 
 
 @contextmanager
 def conversion(
-    model: keras.Model, quantization: Quantization, calibration: np.ndarray, samples: int = BEAT_SAMPLES
+    model: keras.Model,
+    quantization: Quantization,
+    calibration: np.ndarray,
+    samples: int = BEAT_SAMPLES,
+    contract: str = CONTRACT,
 ) -> Iterator[Iterator[Converted]]:
     """Begin a conversion elsewhere; give the candidates of :func:`edge.convert.convert` as they are asked for.
 
@@ -49,7 +54,7 @@ def conversion(
 
     Parameters
     ----------
-    model, quantization, calibration, samples
+    model, quantization, calibration, samples, contract
         As :func:`edge.convert.convert` takes them.
 
     Raises
@@ -68,16 +73,18 @@ def conversion(
         save_network(folder / NETWORK, model)
         with errors_name(folder / CALIBRATION):
             np.save(folder / CALIBRATION, np.ascontiguousarray(calibration, np.float32), allow_pickle=False)
-        with _process(folder, quantization, samples) as process:
+        with _process(folder, quantization, samples, contract) as process:
             yield _candidates(process, folder)
 
 
 @contextmanager
-def _process(folder: Path, quantization: Quantization, samples: int) -> Iterator[subprocess.Popen[bytes]]:
+def _process(
+    folder: Path, quantization: Quantization, samples: int, contract: str
+) -> Iterator[subprocess.Popen[bytes]]:
     # Its own words go into a file: they are of interest only when it dies. A GPU would be of no use to it, and this
     # process may have taken all of its memory.
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
-    call = [sys.executable, "-c", _START, str(folder), quantization, str(samples), *map(str, sys.path)]
+    call = [sys.executable, "-c", _START, str(folder), quantization, str(samples), contract, *map(str, sys.path)]
     with (folder / HEARD).open("wb") as heard:
         process = subprocess.Popen(
             call, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=heard, bufsize=0

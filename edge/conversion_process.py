@@ -20,7 +20,7 @@ from typing import Any
 from omi_keras.chatter import quiet_python
 
 
-def main(folder: str, quantization: Any, samples: str) -> None:
+def main(folder: str, quantization: Any, samples: str, contract: str) -> None:
     """Convert until all candidates are made, or nobody wants more."""
     # Ctrl-C reaches every process of a terminal: the one that started this one ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -38,7 +38,7 @@ def main(folder: str, quantization: Any, samples: str) -> None:
         answers.flush()
 
     try:
-        _convert(Path(folder), quantization, int(samples), wanted, answer)
+        _convert(Path(folder), quantization, int(samples), contract, wanted, answer)
     except Exception as error:
         answer(**_told(error))
     sys.stdout.flush()
@@ -47,7 +47,12 @@ def main(folder: str, quantization: Any, samples: str) -> None:
 
 
 def _convert(
-    folder: Path, quantization: Any, samples: int, wanted: threading.Semaphore, answer: Callable[..., None]
+    folder: Path,
+    quantization: Any,
+    samples: int,
+    contract: str,
+    wanted: threading.Semaphore,
+    answer: Callable[..., None],
 ) -> None:
     from omi_keras.models.backend import load_backend
 
@@ -60,7 +65,7 @@ def _convert(
 
     model = keras.models.load_model(folder / NETWORK, compile=False)
     calibration = np.load(folder / CALIBRATION, allow_pickle=False)
-    candidates = convert(model, quantization, calibration, samples)
+    candidates = convert(model, quantization, calibration, samples, contract)
     number = 0
     while True:
         wanted.acquire()

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from edge.float_layers import with_float_layers
-from edge.graph import AFTER, BEFORE, device_graph, in_float32
+from edge.float_layers import AFTER, BEFORE, with_float_layers
+from edge.graph import device_graph, in_float32
 from edge.minimal_filtering import minimal_filtering
 from edge.parity import SIGNATURE, Network, fitted, interpreter_class
+from omi_keras.beats.contracts import CONTRACT
 from omi_keras.beats.model_inputs import BEAT_SAMPLES
 from omi_keras.chatter import without_chatter
 from omi_keras.models.inference import predict_logits
@@ -68,7 +69,11 @@ class Converted:
 
 
 def convert(
-    model: keras.Model, quantization: Quantization, calibration: np.ndarray, samples: int = BEAT_SAMPLES
+    model: keras.Model,
+    quantization: Quantization,
+    calibration: np.ndarray,
+    samples: int = BEAT_SAMPLES,
+    contract: str = CONTRACT,
 ) -> Iterator[Converted]:
     """Convert a network to TFLite models with built-in operators only, the smallest first.
 
@@ -79,7 +84,8 @@ def convert(
     Parameters
     ----------
     model
-        Input (batch, 12, 400, 1) float32, output (batch, 2) logits; trained in any precision.
+        Input (batch, 12, 400, 1) float32, or as the contract has it, output (batch, 2) logits; trained in any
+        precision.
     quantization
         ``float32``; ``float16`` weights; ``dynamic``: 8-bit weights; ``int8``: 8-bit weights and activations,
         but for one set of :data:`FLOAT_LAYERS` (int8) or :data:`FLOAT_WEIGHTS` after the other. Input and output are
@@ -88,6 +94,8 @@ def convert(
         (n, 12, 600) median beats in mV, from training ECGs, whose ranges int8 takes as its own.
     samples
         Length of the beats that the graph takes, 600 or 400.
+    contract
+        Input contract of the model, one of :data:`omi_keras.beats.CONTRACTS`.
 
     Raises
     ------
@@ -96,13 +104,13 @@ def convert(
     """
     import tensorflow as tf
 
-    model = in_float32(model)
-    graph = device_graph(minimal_filtering(model) if quantization == "float32" else model, samples)
+    model = in_float32(model, contract)
+    graph = device_graph(minimal_filtering(model) if quantization == "float32" else model, samples, contract)
     with tempfile.TemporaryDirectory() as scratch:
         with _quiet():
             _save(tf, graph, scratch)
             converter = tf.lite.TFLiteConverter.from_saved_model(scratch, signature_keys=[SIGNATURE])
-        for candidate in _candidates(tf, converter, model, quantization, calibration, samples):
+        for candidate in _candidates(tf, converter, model, quantization, calibration, samples, contract):
             _check(candidate.content, model, quantization)
             yield candidate
 
@@ -126,10 +134,16 @@ def _save(tf: Any, graph: keras.Model, folder: str) -> None:
 
 
 def _candidates(
-    tf: Any, converter: Any, model: keras.Model, quantization: Quantization, calibration: np.ndarray, samples: int
+    tf: Any,
+    converter: Any,
+    model: keras.Model,
+    quantization: Quantization,
+    calibration: np.ndarray,
+    samples: int,
+    contract: str,
 ) -> Iterator[Converted]:
     if quantization == "int8":
-        yield from _int8(tf, converter, model, calibration, samples)
+        yield from _int8(tf, converter, model, calibration, samples, contract)
         return
     with _quiet():
         floats = converter.convert()
@@ -141,11 +155,14 @@ def _candidates(
             converter.target_spec.supported_types = [tf.float16]
         rounded = converter.convert()
     for layers in ((), *FLOAT_WEIGHTS[model.name]):
-        content = with_float_layers(rounded, floats, layers) if layers else rounded
-        yield Converted(_centred(content, model, calibration), layers)
+        # What stands before the network may have weights of its own, which are no matter of rounding.
+        content = with_float_layers(rounded, floats, (BEFORE, *layers))
+        yield Converted(_centred(content, model, calibration, contract), layers)
 
 
-def _int8(tf: Any, converter: Any, model: keras.Model, calibration: np.ndarray, samples: int) -> Iterator[Converted]:
+def _int8(
+    tf: Any, converter: Any, model: keras.Model, calibration: np.ndarray, samples: int, contract: str
+) -> Iterator[Converted]:
     def beats() -> Iterator[list[np.ndarray]]:
         for beat in calibration:
             yield [fitted(beat, samples)]
@@ -164,11 +181,11 @@ def _int8(tf: Any, converter: Any, model: keras.Model, calibration: np.ndarray, 
         with _quiet():
             debugger.options = options(denylisted_nodes=_nodes(names, layers))
             content = bytes(debugger.get_nondebug_quantized_model())
-            centred = _centred(content, model, calibration)
+            centred = _centred(content, model, calibration, contract)
         yield Converted(centred, layers)
 
 
-def _centred(content: bytes, model: keras.Model, calibration: np.ndarray) -> bytes:
+def _centred(content: bytes, model: keras.Model, calibration: np.ndarray, contract: str) -> bytes:
     """Take the mean error of the logits on the calibration beats out, through the bias of the read-out.
 
     Rounding weights to 8 bits shifts the mean of what a layer gives on; summed over the layers the shift is as large
@@ -180,7 +197,7 @@ def _centred(content: bytes, model: keras.Model, calibration: np.ndarray) -> byt
         return content
     network = Network(content)
     found = np.array([network.judge(beat)[1] for beat in calibration])
-    shift = predict_logits(model, calibration).mean(0) - found.mean(0)
+    shift = predict_logits(model, calibration, contract=contract).mean(0) - found.mean(0)
     return content.replace(bias.tobytes(), (bias + shift).astype("<f4").tobytes())
 
 

@@ -128,7 +128,8 @@ def export_bundle(
     rng = np.random.default_rng(seed)
     calibration = _balanced(rows["training"], omi, CALIBRATION_BEATS, rng)
     judged = np.sort(np.concatenate([rows["validation"], rows["test"]]))
-    with conversion(model.network, quantization, dataset.beats[calibration], samples) as candidates:
+    beats = dataset.beats[calibration]
+    with conversion(model.network, quantization, beats, samples, model.contract) as candidates:
         expected = model.probability(dataset.beats[judged])
         for candidate in candidates:
             exported = _run(candidate.content, dataset.beats[judged], tick)
@@ -161,7 +162,7 @@ def export_bundle(
         "threshold": model.threshold,
         "bands": model.bands,
         "signature": SIGNATURE,
-        "input": _input_contract(samples),
+        "input": _input_contract(samples, model.contract),
         "output": {"probability": "(1,) P(OMI)", "logits": "(1, 2) no OMI, OMI", "not_finite": "NaN in both"},
         "limits": limits,
         "parity": {"validation_and_test": result, "bundled": bundled},
@@ -193,17 +194,19 @@ def _seen(model: Model, dataset: Dataset, calibration: np.ndarray) -> dict[str, 
     return {"model": packed(known), "complete": complete, "calibration": packed(calibrated)}
 
 
-def _input_contract(samples: int) -> dict[str, Any]:
-    whole = samples == SAMPLES[0]
+def _input_contract(samples: int, contract: str) -> dict[str, Any]:
+    whole, details = samples == SAMPLES[0], input_details(contract)
     return {
         "name": "beat",
+        # What the network inside was trained on; what a device hands over is the same for all.
+        "contract": contract,
         "shape": [1, 12, samples],
         "dtype": "float32",
         "unit": "mV",
-        "leads": input_details()["leads"],
+        "leads": details["leads"],
         "sampling_rate": 500,
         "r_sample": R_SAMPLE if whole else R_SAMPLE - CROP_START,
-        "inside_the_model": ("crop to samples 150 to 549, " if whole else "") + input_details()["normalisation"],
+        "inside_the_model": ("crop to samples 150 to 549, " if whole else "") + details["normalisation"],
     }
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 # Operators with weights, and where those stand among the inputs.
 WEIGHTS = 1
+# Layers of the device's graph around the network, which every format leaves in float.
+BEFORE, AFTER = "model_input", "refuse"
 
 
 def with_float_layers(quantized: bytes, floats: bytes, layers: tuple[str, ...]) -> bytes:
@@ -20,7 +22,7 @@ def with_float_layers(quantized: bytes, floats: bytes, layers: tuple[str, ...]) 
     quantized
         float16 or dynamic-range conversion.
     layers
-        Beginnings of layers' names.
+        Beginnings of layers' names, in the network or before it.
 
     Raises
     ------
@@ -63,8 +65,9 @@ def _weighted(model: Any, graph: Any) -> list[Any]:
 
 
 def _layer(name: bytes) -> str:
-    """``device_1/ecg_smart_net_1/layer1_0_relu1_1/Relu;…`` → ``layer1_0_relu1_1``."""
-    found = re.match(r"[^/;]+/[^/;]+/([^/;]+)", name.decode())
+    """``device_1/ecg_smart_net_1/layer1_0_relu1_1/Relu;…`` → ``layer1_0_relu1_1``; before the network, the second."""
+    text = name.decode()
+    found = re.match(rf"[^/;]+/({BEFORE})", text) or re.match(r"[^/;]+/[^/;]+/([^/;]+)", text)
     return found.group(1) if found else ""
 
 

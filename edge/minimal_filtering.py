@@ -40,9 +40,8 @@ def minimal_filtering(network: keras.Model) -> keras.Model:
             return same(name=layer.name)
         return layer
 
-    return keras.models.clone_model(
-        network, input_tensors=keras.Input((12, 400, 1), batch_size=1), clone_function=faster
-    )
+    beat = keras.Input(network.input_shape[1:], batch_size=1)
+    return keras.models.clone_model(network, input_tensors=beat, clone_function=faster)
 
 
 def _is_ours(layer: Any) -> bool:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from edge.bands import OPEN, RULE_IN, RULE_OUT, band_of
-from edge.verified import LEADS, SAMPLES, BundleError, load, parity_set
+from edge.verified import CONTRACTS, LEADS, SAMPLES, BundleError, load, parity_set
 
 # Of the model: beat (1, 12, 600 or 400) float32 mV → probability (1,) and logits (1, 2).
 SIGNATURE = "detect"
@@ -222,6 +222,7 @@ def replayed(manifest: dict[str, Any], contents: dict[str, bytes], threads: int 
         "failures": failures,
         "quantization": manifest["quantization"],
         "simulated": manifest["simulated"],
+        "contract": manifest["input"].get("contract", CONTRACTS[0]),
         "threshold": threshold,
         "bands": bands,
         "in_band": {name: int((now == name).sum()) for name in (RULE_IN, OPEN, RULE_OUT)} if bands else None,

@@ -26,6 +26,9 @@ MOST_BYTES_ELSE = 1 << 24
 KEYS = ("quantization", "simulated", "threshold", "input", "limits", "parity", "sha256", "manifest_sha256")
 # A median beat: leads, and samples with and without what the crop takes away.
 LEADS, SAMPLES = 12, (600, 400)
+# What the network in the graph was trained on. The graph makes it of the beat itself, so that an older reader, which
+# knows no such names, runs it right all the same; bundles that say none are of the first.
+CONTRACTS = ("zscore-400", "maxabs-200")
 DIFFERENCES = ("max_delta", "p99_delta", "flips", "delta_auc", "delta_ap")
 
 
@@ -157,6 +160,7 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> None:
     good = {
         "quantization": isinstance(manifest["quantization"], str),
         "simulated": isinstance(manifest["simulated"], bool),
+        "input contract": isinstance(contract, dict) and contract.get("contract", CONTRACTS[0]) in CONTRACTS,
         "input shape": shape in [[1, LEADS, samples] for samples in SAMPLES],
         "limits": isinstance(limits, dict) and all(k in DIFFERENCES and is_limit(v) for k, v in limits.items()),
         # Bundles of omi-keras 0.1.0 have none.

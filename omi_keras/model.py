@@ -191,6 +191,8 @@ class Model:
     def saliency(self, beats: np.ndarray, method: Method = "gradient", *, seed: int = 0) -> np.ndarray:
         """What the network looks at in median beats (n, 12, 600): (n, 12, 400) float32 ≥ 0, samples 150 … 549.
 
+        Of contract ``maxabs-200`` it is (n, 12, 200): the same 0.8 s, a sample every 4 ms.
+
         See :func:`omi_keras.saliency.saliency_maps`; SmoothGrad's noise is drawn by the number of each beat.
         """
         from omi_keras.saliency.maps import inputs_of, saliency_maps
@@ -198,7 +200,9 @@ class Model:
         if self.name == RANDOM_FOREST:
             raise InputError("a random forest has no gradient; its features have importances", "no_gradient")
         names = [str(number) for number in range(len(beats))]
-        return saliency_maps(self.network, inputs_of(np.asarray(beats)), method, seed=seed, ecg_ids=names)
+        return saliency_maps(
+            self.network, inputs_of(np.asarray(beats), self.contract), method, seed=seed, ecg_ids=names
+        )
 
     def validate(
         self, dataset: Dataset, out: str | Path | None = None, *, force: bool = False, **options: Any

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
 """Time bundles on one ECG at a time, beside ONNX Runtime and PyTorch:  python scripts/benchmark_edge.py BUNDLE ...
 
-The bundles' models through LiteRT (crop and z-score included), and the PyTorch original of the same network, eager,
-channels-last, and as ONNX in float32 and 8-bit integers where onnxruntime and onnx are installed; its weights are
-random, which costs the same. Every turn is a process of its own; turns are taken in rounds, so that what else the
-machine does meets all alike, and the median of all counts. Needs the torch extra. Prints times, ratios, the peak
-memory of each process and what the processor can do with 8-bit integers; --json for programs.
+The bundles' models through LiteRT (what they make of the beat included), and the PyTorch original of the same
+network, eager, channels-last, and as ONNX in float32 and 8-bit integers where onnxruntime and onnx are installed;
+its weights are random, which costs the same. Every turn is a process of its own; turns are taken in rounds, so that
+what else the machine does meets all alike, and the median of all counts. Needs the torch extra. Prints times,
+ratios, the peak memory of each process and what the processor can do with 8-bit integers; --json for programs.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from omi_keras.beats.contracts import CONTRACT, input_shape
 
 ROOT = Path(__file__).resolve().parent.parent
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
@@ -48,7 +50,7 @@ def pytorch(network: str, threads: int, channels_last: bool) -> Callable[[], obj
     import torch_originals
 
     torch.set_num_threads(threads)
-    model, x = torch_originals.build(network).eval(), torch.from_numpy(_input())
+    model, x = torch_originals.build(network.split()[0]).eval(), torch.from_numpy(_input(network))
     if channels_last:
         model, x = model.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
 
@@ -59,13 +61,13 @@ def pytorch(network: str, threads: int, channels_last: bool) -> Callable[[], obj
     return run
 
 
-def onnx(file: Path, threads: int) -> Callable[[], object]:
+def onnx(file: Path, network: str, threads: int) -> Callable[[], object]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    feed = {session.get_inputs()[0].name: _input()}
+    feed = {session.get_inputs()[0].name: _input(network)}
     return lambda: session.run(None, feed)
 
 
@@ -77,14 +79,14 @@ def write_onnx(network: str, folder: Path) -> None:
     from onnxruntime import quantization
 
     floats, integers = folder / f"{network}.onnx", folder / f"{network}-int8.onnx"
-    model = torch_originals.build(network).eval()
-    torch.onnx.export(model, (torch.from_numpy(_input()),), str(floats), dynamo=True, external_data=False)
+    model = torch_originals.build(network.split()[0]).eval()
+    torch.onnx.export(model, (torch.from_numpy(_input(network)),), str(floats), dynamo=True, external_data=False)
 
     name = onnxruntime.InferenceSession(str(floats)).get_inputs()[0].name
 
     class Beats(quantization.CalibrationDataReader):
         def __init__(self) -> None:
-            self.feeds = iter([{name: _input(seed)} for seed in range(8)])
+            self.feeds = iter([{name: _input(network, seed)} for seed in range(8)])
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self.feeds, None)
@@ -92,8 +94,10 @@ def write_onnx(network: str, folder: Path) -> None:
     quantization.quantize_static(str(floats), str(integers), Beats(), per_channel=True)
 
 
-def _input(seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((1, 1, 12, 400)).astype(np.float32)
+def _input(network: str, seed: int = 0) -> np.ndarray:
+    """What a network, ``NAME`` or ``NAME CONTRACT``, takes in PyTorch."""
+    leads, samples, _ = input_shape(network.partition(" ")[2] or CONTRACT)
+    return np.random.default_rng(seed).standard_normal((1, 1, leads, samples)).astype(np.float32)
 
 
 def measure(contender: str, network: str, threads: int, folder: Path, repetitions: int) -> dict[str, Any]:
@@ -103,7 +107,7 @@ def measure(contender: str, network: str, threads: int, folder: Path, repetition
     if contender in (TORCH, LAST):
         run = pytorch(network, threads, contender == LAST)
     elif contender in (ONNX, ONNX_INT8):
-        run = onnx(folder / f"{network}{'-int8' if contender == ONNX_INT8 else ''}.onnx", threads)
+        run = onnx(folder / f"{network}{'-int8' if contender == ONNX_INT8 else ''}.onnx", network, threads)
     else:
         run = litert(Path(contender), threads)
     for _ in range(10):
@@ -186,7 +190,9 @@ def main() -> None:
     networks: dict[str, dict[str, Path]] = {}
     for bundle in options.bundles:
         manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-        networks.setdefault(manifest["model"], {})[f"LiteRT {manifest['quantization']}"] = bundle.resolve()
+        contract = manifest["input"].get("contract", CONTRACT)
+        network = manifest["model"] if contract == CONTRACT else f"{manifest['model']} {contract}"
+        networks.setdefault(network, {})[f"LiteRT {manifest['quantization']}"] = bundle.resolve()
     results, facts = [], processor()
     if not options.json:
         print(f"{facts['name']}; {', '.join(facts['features'])}\n")

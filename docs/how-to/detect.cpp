@@ -96,7 +96,7 @@ int main(int argc, char** argv) {
   }
   check(place < 0, "output probability");
 
-  void* memory;  // 12 × 600 float32, millivolts, lead after lead
+  void* memory;  // 12 × 600 float32, millivolts, lead after lead, for every input.contract of manifest.json
   check(LiteRtLockTensorBuffer(input, &memory, 1), "input");
   std::FILE* file = std::fopen(argv[2], "rb");
   check(file == nullptr, "opening the beat");

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-# 40 ms, one small square of ECG paper.
+# 40 ms, one small square of ECG paper, in samples of the median beat; a map of either input contract has 20 of them.
 WINDOW = 20
+WINDOWS = 20
 
 
 def lead_contribution(maps: np.ndarray) -> np.ndarray:
@@ -14,7 +15,7 @@ def lead_contribution(maps: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     maps
-        (n, 12, 400) saliency ≥ 0.
+        (n, 12, 400) saliency ≥ 0, or (n, 12, 200) of ``maxabs-200``.
 
     Returns
     -------
@@ -27,9 +28,9 @@ def lead_contribution(maps: np.ndarray) -> np.ndarray:
 
 
 def windows(maps: np.ndarray) -> np.ndarray:
-    """Return the means of (n, 12, 400) maps in windows of 40 ms: (n, 12, 20) float64."""
+    """Return the means of (n, 12, 400 or 200) maps in windows of 40 ms, 20 or 10 samples: (n, 12, 20) float64."""
     n, leads, samples = maps.shape
-    return maps.reshape(n, leads, samples // WINDOW, WINDOW).mean(axis=3, dtype=np.float64)
+    return maps.reshape(n, leads, WINDOWS, samples // WINDOWS).mean(axis=3, dtype=np.float64)
 
 
 def aggregate(of_window: np.ndarray) -> np.ndarray:

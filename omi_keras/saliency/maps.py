@@ -15,6 +15,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from omi_keras.beats.contracts import CONTRACT
 from omi_keras.beats.model_inputs import model_input
 from omi_keras.models.fast.fast_form import fast_form
 from omi_keras.models.fast.short_images import without_padded_rows
@@ -37,7 +38,7 @@ LEADS_KEPT = {
 }
 
 
-# Model inputs (b, 12, 400, 1) and the names of their ECGs → maps (b, 12, 400).
+# Model inputs (b, 12, 400, 1) and the names of their ECGs → maps (b, 12, 400), or 200 samples of both.
 MapFunction = Callable[[np.ndarray, Sequence[str]], np.ndarray]
 
 
@@ -55,14 +56,14 @@ def saliency_maps(
     Parameters
     ----------
     model
-        A network with input (batch, 12, 400, 1) and two logits.
+        A network with input (batch, 12, 400, 1), or as its input contract has it, and two logits.
     x
-        (n, 12, 400) model inputs.
+        (n, 12, 400) model inputs, or (n, 12, 200) of the contract ``maxabs-200``.
     method
         ``gradient``: |∂ logit / ∂ x|, the paper's (section II.C); ``smoothgrad``: its mean over
         :data:`SMOOTH_SAMPLES` noisy copies; ``gradcam++``: the deepest features that still have a row per lead,
-        weighted by their gradients and stretched to 400 samples. ResNet-18 mixes the leads from its first layer on and
-        has no such features.
+        weighted by their gradients and stretched to the length of ``x``. ResNet-18 mixes the leads from its first layer
+        on and has no such features.
     seed, ecg_ids
         Of SmoothGrad's noise: each ECG has its own, drawn from the seed and the ECG's name. Only SmoothGrad needs
         the names.
@@ -72,7 +73,7 @@ def saliency_maps(
     Returns
     -------
     ndarray
-        (n, 12, 400) float32 ≥ 0.
+        float32 ≥ 0, in the shape of ``x``.
 
     Raises
     ------
@@ -142,7 +143,7 @@ def _noise(seed: int, ecg_id: str) -> np.random.Generator:
 
 
 def _smooth(gradient: MapFunction, x: np.ndarray, noise: np.random.Generator) -> np.ndarray:
-    """Mean of tf-keras-vis' gradients over noisy copies of one ECG (12, 400, 1), whose noise we draw.
+    """Mean of tf-keras-vis' gradients over noisy copies of one ECG (12, samples, 1), whose noise we draw.
 
     Its own SmoothGrad draws the noise of all ECGs of a batch from one generator, so that the map of an ECG would
     change with its neighbours.
@@ -157,9 +158,9 @@ def _smooth(gradient: MapFunction, x: np.ndarray, noise: np.random.Generator) ->
     return (total / SMOOTH_SAMPLES).astype(np.float32)
 
 
-def inputs_of(beats: np.ndarray) -> np.ndarray:
-    """Return model inputs (n, 12, 400) of median beats (n, 12, 600) in mV."""
-    return model_input(beats).astype(np.float32)
+def inputs_of(beats: np.ndarray, contract: str = CONTRACT) -> np.ndarray:
+    """Return model inputs (n, 12, 400 or 200) of median beats (n, 12, 600) in mV, by the model's input contract."""
+    return model_input(beats, contract).astype(np.float32)
 
 
 def _gradcam(model: keras.Model) -> MapFunction:

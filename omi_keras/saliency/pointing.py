@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from omi_keras.beats.model_inputs import CROP_START
+from omi_keras.beats.model_inputs import CROP_START, CROP_STOP
 from omi_keras.evaluation.bootstrap import interval, patient_draws, patient_numbers
 from omi_keras.evaluation.proportions import proportion_interval
 from omi_keras.measures.fiducials import delineate
@@ -42,7 +42,7 @@ def pointing_game(
     Parameters
     ----------
     maps
-        (n, 12, 400) saliency.
+        (n, 12, 400) saliency, or (n, 12, 200) of ``maxabs-200``.
     beats
         (n, 12, 600) median beats, mV.
     artery
@@ -68,7 +68,8 @@ def pointing_game(
     maps, beats, artery = maps[known], beats[known], artery[known]
     patient = patient_numbers(patient_id[known], len(maps))
     marks = delineate(beats)
-    sample = CROP_START + np.arange(maps.shape[2])
+    # In samples of the beat; a network that sees fewer sees every second one.
+    sample = np.arange(CROP_START, CROP_STOP, (CROP_STOP - CROP_START) // maps.shape[2])
     st_t = (sample >= marks.j[:, None]) & (sample <= marks.t_end[:, None])
     leads = np.stack([injured_leads(name) for name in artery])
     everywhere = np.ones(maps.shape, bool)

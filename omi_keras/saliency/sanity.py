@@ -39,7 +39,7 @@ def cascading_randomisation(
     model
         A network.
     x
-        (n, 12, 400) model inputs.
+        (n, 12, 400) model inputs, or (n, 12, 200) of ``maxabs-200``.
     method, seed, ecg_ids, tick
         See :func:`~omi_keras.saliency.maps.saliency_maps`; ``seed`` also draws the weights, ``tick`` counts layers.
 
@@ -96,7 +96,7 @@ def _randomise(layer: keras.Layer, rng: np.random.Generator) -> None:
 
 
 def _ranks(maps: np.ndarray) -> np.ndarray:
-    """(n, 4800) ranks within each map, centred and of length 1; NaN for a constant map."""
+    """(n, leads × samples) ranks within each map, centred and of length 1; NaN for a constant map."""
     ranks = rankdata(maps.reshape(len(maps), -1), axis=1)
     centred = ranks - ranks.mean(axis=1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)

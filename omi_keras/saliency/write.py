@@ -2,7 +2,8 @@
 
 saliency/
   saliency.npz   ecg_id, omi, probability; saliency (N, 12, 400), lead_contribution (N, 12), windows (N, 12, 20);
-                 aggregate (12, 20), aggregate_true_positives (12, 20)
+                 aggregate (12, 20), aggregate_true_positives (12, 20); input, the model's contract: of maxabs-200,
+                 saliency is (N, 12, 200)
   figures/       aggregate.png, aggregate_true_positives.png, or one per ECG; sanity.png
   sanity.csv     rank correlations as the weights are randomised; only when asked for
   pointing.csv   how much saliency falls where the injury was simulated; only for simulated OMI
@@ -76,7 +77,7 @@ def write_saliency(
     rows, cases = _chosen(model, dataset, ecg_ids)
     beats = np.asarray(dataset.beats[rows], np.float32)
     facts = dataset.ecgs.iloc[rows]
-    x = inputs_of(beats)
+    x = inputs_of(beats, model.contract)
     with new_folder(out, "saliency.json", force=force) as folder:
         names = facts["ecg_id"].tolist()
         maps = saliency_maps(model.network, x, method, seed=seed, ecg_ids=names, tick=tick)
@@ -95,6 +96,7 @@ def write_saliency(
             "kind": "saliency",
             "simulated": simulated,
             "method": method,
+            "input": model.contract,
             **({"samples": SMOOTH_SAMPLES, "noise": SMOOTH_NOISE} if method == "smoothgrad" else {}),
             "cases": cases,
             "ecgs": len(rows),
@@ -162,6 +164,7 @@ def _arrays(model: Model, facts: pd.DataFrame, beats: np.ndarray, maps: np.ndarr
         "lead_contribution": lead_contribution(maps),
         "windows": of_window,
         "aggregate": aggregate(of_window),
+        "input": np.array(model.contract),
     }
 
 

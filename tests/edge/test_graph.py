@@ -12,6 +12,7 @@ from edge.graph import device_graph, in_float32
 from edge.minimal_filtering import minimal_filtering
 from edge.parity import Network, interpreter_class
 from edge.verified import BundleError, load
+from omi_keras.beats.contracts import CONTRACTS, input_shape
 from omi_keras.beats.model_inputs import model_input
 from omi_keras.models.catalogue import build
 from omi_keras.models.inference import predict_logits
@@ -20,9 +21,13 @@ from omi_keras.models.weights.torch_weights import load_torch_parameters
 
 @pytest.fixture(scope="module")
 def pass_through():
-    """Median beat → first 2 of its z-scored values, instead of a network's logits."""
-    beat = keras.Input((12, 400, 1))
-    return device_graph(keras.Model(beat, keras.layers.Flatten()(beat), name="values"), 600)
+    """For each input contract: median beat → model input, in the place of a network's logits."""
+
+    def graph(contract):
+        beat = keras.Input(input_shape(contract))
+        return device_graph(keras.Model(beat, keras.layers.Flatten()(beat), name="values"), 600, contract)
+
+    return {contract: graph(contract) for contract in CONTRACTS}
 
 
 @settings(max_examples=60, deadline=None)
@@ -32,13 +37,16 @@ def pass_through():
     st.sampled_from([0.0, 1.0, -300.0]),
     st.lists(st.integers(0, 11), max_size=4),
 )
-def test_z_score_in_float32_is_that_of_the_training(pass_through, seed, scale, offset, flat):
+def test_model_inputs_in_float32_are_those_of_the_training(pass_through, seed, scale, offset, flat):
     rng = np.random.default_rng(seed)
     beat = (scale * np.cumsum(rng.standard_normal((12, 600)), axis=1) + offset).astype(np.float32)
     beat[flat] = offset
-    found = np.asarray(pass_through(beat[None])["logits"]).reshape(12, 400)
-    assert np.abs(found - model_input(beat)).max() < 2e-4
-    assert not found[flat].any()
+    for contract, tolerance in (("zscore-400", 2e-4), ("maxabs-200", 5e-6)):
+        expected = model_input(beat, contract)
+        found = np.asarray(pass_through[contract](beat[None])["logits"]).reshape(expected.shape)
+        assert np.abs(found - expected).max() < tolerance, contract
+        if contract == "zscore-400" or offset == 0:
+            assert not found[flat].any()
 
 
 def test_names_and_shapes(int8_bundle, small_bundle):

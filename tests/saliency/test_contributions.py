@@ -30,6 +30,15 @@ def test_windows_are_means_of_40_ms():
     np.testing.assert_allclose(found.mean(axis=2), maps().mean(axis=2), rtol=1e-5)
 
 
+def test_windows_of_200_samples_are_the_same_40_ms():
+    coarse = maps()[:, :, ::2]
+    found = windows(coarse)
+    assert found.shape == (5, 12, 20)
+    assert found[2, 7, 19] == pytest.approx(float(coarse[2, 7, 190:200].mean()), rel=1e-5)
+    # A map that holds each value for two samples says the same at either rate.
+    np.testing.assert_allclose(windows(np.repeat(coarse, 2, axis=2)), found, rtol=1e-6)
+
+
 def test_aggregate():
     of_window = windows(maps())
     found = aggregate(of_window)

@@ -61,6 +61,21 @@ def test_maps_that_point_and_maps_that_avoid(cases):
     assert table.loc["ST-T of injured leads", "chance"] == pytest.approx(maps.mean())
 
 
+def test_a_map_of_every_second_sample_points_to_the_same_place(cases):
+    beats, artery, patient = cases
+    maps = np.zeros((len(beats), 12, 400), np.float32)
+    marks = delineate(beats)
+    for k, name in enumerate(artery):
+        maps[k, injured_leads(name), marks.j[k] + 20 - 150 : marks.j[k] + 40 - 150] = 1
+    fine = pointing_game(maps, beats, artery, patient)
+    coarse = pointing_game(maps[:, :, ::2], beats, artery, patient)
+    assert (fine["share"] == 1).all()
+    np.testing.assert_allclose(coarse["share"], 1)
+    np.testing.assert_allclose(coarse["hits"], 1)
+    # A sample more or less at either end.
+    np.testing.assert_allclose(coarse["chance"], fine["chance"], atol=0.005)
+
+
 def test_hits_count_peaks(cases):
     beats, artery, patient = cases
     maps = np.full((len(beats), 12, 400), 0.001, np.float32)

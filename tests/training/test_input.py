@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from helpers import run_cli
 from tiny_network import tiny
 
@@ -18,17 +19,20 @@ from omi_keras.training import fit
 SETTINGS = ("--n-folds", 3, "--folds", 0, "--epochs", 2, "--batch-size", 16, "--learning-rate", 1e-2)
 
 
-@pytest.fixture(autouse=True)
-def small_network(monkeypatch):
-    for module in (fit, model_folder):
-        monkeypatch.setattr(module, "build", tiny)
+@pytest.fixture(autouse=True, scope="module")
+def small_network():
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (fit, model_folder):
+            patch.setattr(module, "build", tiny)
+        yield
 
 
-@pytest.fixture
-def run(few_ecgs, tmp_path):
-    done = run_cli("train", few_ecgs, tmp_path / "run", "--input", "maxabs-200", *SETTINGS)
+@pytest.fixture(scope="module")
+def run(few_ecgs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    done = run_cli("train", few_ecgs, folder, "--input", "maxabs-200", *SETTINGS)
     assert done.exit_code == 0, done.output
-    return tmp_path / "run"
+    return folder
 
 
 def test_fold_run_and_model_are_of_that_input(few_ecgs, run, tmp_path):
@@ -43,6 +47,25 @@ def test_fold_run_and_model_are_of_that_input(few_ecgs, run, tmp_path):
     expected = omi_probability(np.asarray(model.network(model_input(beats, "maxabs-200")[..., None])))
     np.testing.assert_allclose(predictions["probability"], expected, rtol=1e-5)
     np.testing.assert_allclose(model.probability(beats), expected, rtol=1e-5)
+
+
+def test_saliency_of_its_model_is_of_that_input(few_ecgs, run, tmp_path):
+    assert run_cli("select", run, tmp_path / "model").exit_code == 0
+    done = run_cli("saliency", tmp_path / "model", few_ecgs, tmp_path / "saliency")
+    assert done.exit_code == 0, done.output
+    found = np.load(tmp_path / "saliency" / "saliency.npz", allow_pickle=False)
+    said = json.loads((tmp_path / "saliency" / "saliency.json").read_text(encoding="utf-8"))
+    assert str(found["input"]) == said["input"] == "maxabs-200"
+    assert found["saliency"].shape == (said["ecgs"], 12, 200)
+    dataset, network = load_dataset(few_ecgs), load_model(tmp_path / "model").network
+    rows = [dataset.ecgs["ecg_id"].tolist().index(name) for name in found["ecg_id"]]
+    x = tf.constant(model_input(dataset.beats[rows], "maxabs-200")[..., None])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        logit = network(x, training=False)[:, 1]
+    expected = np.abs(tape.gradient(logit, x).numpy()[..., 0])
+    np.testing.assert_allclose(found["saliency"], expected, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(found["windows"], expected.reshape(-1, 12, 20, 10).mean(3), rtol=1e-4, atol=1e-7)
 
 
 def test_a_run_goes_on_with_its_own_input_only(few_ecgs, run):
