@@ -98,15 +98,23 @@ def refuse_known(found: Sequence[Overlap], data: Part, *, without_known: bool, o
         )
 
 
-def cannot_be_checked(judge: Judge) -> str:
-    """Return what a reader has to know of a model that does not know all its ECGs again; nothing of one that does."""
-    if judge.known.complete:
-        return ""
-    if judge.known.ecg_ids is None:
+def cannot_be_checked(judge: Judge, judges: Sequence[Judge]) -> str:
+    """Return what a reader has to know of a model that does not know all its ECGs and patients again, or nothing."""
+    known = judge.known
+    if not known.complete:
+        if known.ecg_ids is None:
+            return (
+                f"{judge.name} does not say what it was trained on; that it never saw these ECGs could not be checked."
+            )
         return (
-            f"{judge.name} does not say what it was trained on, so that it never saw these ECGs could not be checked."
+            f"{judge.name} does not know all the ECGs that it was made with by their beats: that none is here under "
+            "another id could not be checked."
         )
-    return (
-        f"{judge.name} does not know all the ECGs that it was made with by their beats: that none is here under "
-        "another id could not be checked."
-    )
+    # Beside the model that a bundle was made from, its patients are known.
+    beside = any(of.known.patient_ids is not None and known.beats <= of.known.beats for of in judges)
+    if known.patient_ids is None and not beside:
+        return (
+            f"{judge.name} is a bundle, which names no patients: that none of its patients is here with another ECG "
+            "could not be checked."
+        )
+    return ""

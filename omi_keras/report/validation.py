@@ -125,9 +125,8 @@ class Validation:
     @cached_property
     def notes(self) -> list[str]:
         """What was left out and why, what could not be checked, and what the numbers cannot show."""
-        return [note for note in [*self._left_out(), *self._about_data()] if note] + [
-            note for note in map(cannot_be_checked, self.judges) if note
-        ]
+        unchecked = [cannot_be_checked(judge, self.judges) for judge in self.judges]
+        return [*self._left_out(), *self._about_data(), *filter(None, unchecked)]
 
     def _left_out(self) -> list[str]:
         count = int(np.any([overlap.rows for overlap in self.left_out], axis=0).sum()) if self.left_out else 0

@@ -173,6 +173,17 @@ def test_what_cannot_be_checked_is_said():
     assert validate([judge()], data).notes == []
 
 
+def test_a_bundle_names_no_patients():
+    """But beside the model that it was made from, they are known."""
+    data, elsewhere = dataset(), dataset(seed=1)
+    ours = known_of(elsewhere, range(20), ecg_ids=frozenset({"x"}), patient_ids=frozenset({"y"}))
+    bundle = Known(ours.beats, True, None, None, None)
+    alone = validate([judge("b", bundle)], data)
+    assert "b is a bundle, which names no patients" in alone.notes[-1]
+    assert validate([judge("b", bundle), judge("m", ours, seed=1)], data).notes == []
+    assert "names no patients" in validate([judge("b", bundle), judge("m", NEVER, seed=1)], data).notes[-1]
+
+
 # -- who judges what --------------------------------------------------------------------------------------------------
 
 
