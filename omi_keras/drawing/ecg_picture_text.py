@@ -200,7 +200,7 @@ def stemi_said(measures: BeatMeasures) -> str:
         return f"STEMI criteria: not read in {' and '.join(measures.stemi_excluded)}" + (
             f"; ST raised in {leads}" if leads else ""
         )
-    return f"STEMI criteria: met in {leads}" if measures.stemi else "STEMI criteria: not met"
+    return f"STEMI criteria (ST at J): met in {leads}" if measures.stemi else "STEMI criteria (ST at J): not met"
 
 
 def stemi(measures: BeatMeasures, left: float, top: float, width: float) -> list[Item]:
