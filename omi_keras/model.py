@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +12,15 @@ import numpy as np
 from omi_keras.beats.contracts import CONTRACT
 from omi_keras.beats.median_beats import median_beat
 from omi_keras.data.artifacts import new_folder, sha256, write_bytes
-from omi_keras.models.archive import save_network
-from omi_keras.models.backend import load_backend
-from omi_keras.models.catalogue import RANDOM_FOREST, build
-from omi_keras.models.model_folder import load_any, read_model_folder, weights_name, write_model_info
+from omi_keras.models.answers import probability
+from omi_keras.models.catalogue import RANDOM_FOREST
+from omi_keras.models.model_folder import (
+    load_any,
+    read_model_folder,
+    weights_name,
+    write_model_info,
+    write_weights,
+)
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.record import Record
 
@@ -140,7 +144,7 @@ class Model:
             When a beat or the model holds values with which there is no probability.
         """
         with np.errstate(invalid="ignore", over="ignore"):
-            found = self._probability(beats)
+            found = probability(self.name, self.as_trained, beats, self.contract, self.info.get("calibration"))
         lost = ~((found >= 0) & (found <= 1))
         if lost.any():
             raise InputError(
@@ -149,11 +153,6 @@ class Model:
                 "not_finite",
             )
         return found
-
-    def _probability(self, beats: np.ndarray) -> np.ndarray:
-        from omi_keras.models.answers import probability
-
-        return probability(self.name, self.as_trained, beats, self.contract, self.info.get("calibration"))
 
     def recalibrate(self, dataset: Dataset, *, sensitivity: float = 0.9, ppv: float = 0.5, **options: Any) -> Model:
         """A model for the patients of ``dataset``: its probabilities moved in their order, new threshold and bands.
@@ -230,16 +229,7 @@ class Model:
             was opened.
         """
         with new_folder(Path(path), "model.json", force=force) as folder:
-            file = folder / weights_name(self.name)
-            if self._weights is not None:
-                shutil.copyfile(self._weights, file)
-                self._refuse_other_weights(file)
-            elif self.name == RANDOM_FOREST:
-                from omi_keras.models.random_forest import save_forest
-
-                save_forest(file, self.network)
-            else:
-                save_network(file, self.network)
+            self._refuse_other_weights(write_weights(folder, self.name, self._weights or self.network))
             if self.folds is not None:
                 write_bytes(folder / "folds.csv", self.folds.to_csv(index=False, lineterminator="\n").encode())
             write_model_info(folder, self.info)
@@ -298,17 +288,9 @@ def model_from_torch(checkpoint: Path, name: str, *, threshold: float = 0.5, con
     InputError
         When the checkpoint cannot be read or does not fit the network; every parameter that does not is listed.
     """
-    from omi_keras.models.weights.torch_checkpoint import read_checkpoint
+    from omi_keras.models.weights.imported import network_from_torch
 
-    parameters = read_checkpoint(checkpoint)
-    load_backend()
-    from omi_keras.models.weights.torch_weights import load_torch_parameters
-
-    network = build(name, contract=contract)
-    try:
-        load_torch_parameters(network, parameters)
-    except InputError as error:
-        raise InputError(f"{checkpoint}: {error}", error.reason) from None
+    network = network_from_torch(checkpoint, name, contract)
     provenance = {"imported_from": "PyTorch", "checkpoint": checkpoint.name, "checkpoint_sha256": sha256(checkpoint)}
     info = {"model": name, "input": contract, "simulated": False, "threshold": threshold, "metrics": {}}
     info["provenance"] = provenance

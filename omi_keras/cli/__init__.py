@@ -55,7 +55,6 @@ def main() -> None:
 
 for command in (
     simulate, plot, prepare, train, search_lr, learning_curve, evaluate, select, validate, recalibrate, saliency,
-    import_torch, export_tflite,
-    check_parity, predict,
+    import_torch, export_tflite, check_parity, predict,
 ):  # fmt: skip
     main.add_command(command)

@@ -20,6 +20,7 @@ from omi_keras.data.identities import one_form
 from omi_keras.evaluation.bands import band_rates, describe_bands, find_bands
 from omi_keras.evaluation.bootstrap import patient_numbers
 from omi_keras.evaluation.calibration import brier_score
+from omi_keras.evaluation.calibration_fit import calibration_fit
 from omi_keras.evaluation.metrics import best_f1_threshold, confusion_rates, ranking_metrics
 from omi_keras.evaluation.platt import FEWEST_FOR_SLOPE, Platt, enough_for_slope, fit_platt, probability_of
 from omi_keras.evaluation.proportions import rate_intervals
@@ -81,9 +82,9 @@ def recalibration(
             "rule": f"the slope is fitted from {FEWEST_FOR_SLOPE} patients of either class on",
             **{name: details[name] for name in ("ecgs", "patients", "omi", "omi_patients")},
             "patients_without_omi": np.unique(patient[omi == 0]).size,
-            "brier": {
-                "before": brier_score(omi, probability_of(logit)),
-                "cross_fitted": brier_score(omi, judged["probability"]),
+            "before_and_after": {
+                name: {"brier": brier_score(omi, said), **calibration_fit(omi, said, patient)}
+                for name, said in (("before", probability_of(logit)), ("cross_fitted", judged["probability"]))
             },
             "folds": judged["folds"],
             "seed": seed,

@@ -12,6 +12,7 @@ file cannot bring code.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from omi_keras.data import tables
 from omi_keras.data.artifacts import FieldKind, read_json, sha256, versions, write_json
 from omi_keras.data.beat_sums import beat_sum
 from omi_keras.data.tables import read_table
+from omi_keras.models.archive import save_network
 from omi_keras.models.backend import load_backend
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
 from omi_keras.models.known_ecgs import BEAT
@@ -88,6 +90,20 @@ def load_weights(name: str, path: Path, contract: str = CONTRACT) -> keras.Model
     return model
 
 
+def write_weights(folder: Path, name: str, what: Path | keras.Model | RandomForest) -> Path:
+    """Write the file that holds a model, of a network or forest in memory or as a copy of one; return its path."""
+    file = folder / weights_name(name)
+    if isinstance(what, Path):
+        shutil.copyfile(what, file)
+    elif name == RANDOM_FOREST:
+        from omi_keras.models.random_forest import save_forest
+
+        save_forest(file, what)
+    else:
+        save_network(file, what)
+    return file
+
+
 def write_model_info(folder: Path, info: dict[str, Any]) -> None:
     """Write ``model.json`` beside the other files of a folder that is being made.
 
@@ -145,7 +161,10 @@ def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, 
         read_json(path / "model.json", "a model folder", FORMAT_VERSION, CALIBRATED_FIELDS)
     folds = None
     if "folds.csv" in sums:
-        read_json(path / "model.json", "a model folder", FORMAT_VERSION, TRAINED_FIELDS)
+        # An imported one has a folds.csv once it is recalibrated: of those ECGs alone.
+        imported = "imported_from" in info["provenance"]
+        if not imported:
+            read_json(path / "model.json", "a model folder", FORMAT_VERSION, TRAINED_FIELDS)
         kinds = {"ecg_id": tables.name, "patient_id": tables.name, "fold": tables.whole}
         folds = read_table(path / "folds.csv", kinds, "make the model folder again")
         if folds["ecg_id"].duplicated().any():
@@ -154,7 +173,7 @@ def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, 
             raise InputError(
                 f"{path / 'folds.csv'}: {BEAT} must be {beat_sum.__doc__}; make the model folder again", "altered"
             )
-        judged = {info["validation_fold"], info["test_fold"]}
+        judged = set() if imported else {info["validation_fold"], info["test_fold"]}
         if not judged <= set(folds["fold"]):
             raise InputError(
                 f"{path / 'folds.csv'} lacks the model's validation or test ECGs; make the model folder again",

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 
 from omi_keras.data.artifacts import sha256
-from omi_keras.data.beat_sums import beat_sums
+from omi_keras.data.beat_sums import are_among, beat_sums
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.identities import one_form
 from omi_keras.evaluation.bands import RULE_IN_PPV, RULE_OUT_SENSITIVITY
 from omi_keras.evaluation.cross_fitting import cannot_know, recalibration
 from omi_keras.models.answers import log_odds
 from omi_keras.models.catalogue import RANDOM_FOREST
-from omi_keras.models.known_ecgs import BEAT
+from omi_keras.models.known_ecgs import BEAT, known_ecgs, known_sums
 from omi_keras.models.read_out import folded, kept_read_outs
 from omi_keras.recordings.errors import InputError
 
@@ -94,10 +94,6 @@ def recalibrated(
     folds, number = _with_local(model.folds, local, fingerprint["ecgs.csv"])
     new = {**info, **found, "simulated": any(simulated.values())}
     new["recalibration_folds"] = [*info.get("recalibration_folds", ()), number]
-    if model.folds is None:
-        # What a model folder with a folds.csv says; of what an imported model was trained on nothing is known.
-        new |= {"validation_fold": number, "test_fold": number}
-        new["provenance"] = {**info["provenance"], "dataset_sha256": fingerprint}
     return new, folds, network
 
 
@@ -117,19 +113,22 @@ def _local_ecgs(model: Any, dataset: Dataset, other_patients: bool) -> np.ndarra
     rows = dataset.labelled()
     ecgs = dataset.ecgs.iloc[rows]
     place = str(dataset.path or "the dataset")
-    if model.folds is not None and not other_patients:
-        # The test fold decided nothing.
-        fold = model.folds["fold"]
-        known = model.folds[(fold != model.info["test_fold"]) | fold.isin(model.info.get("recalibration_folds", ()))]
-        people = {one_form(str(name)) for name in known["patient_id"]}
-        same = ecgs["ecg_id"].isin(set(known["ecg_id"])).to_numpy()
-        same = same | np.array([one_form(str(name)) in people for name in ecgs["patient_id"]], bool)
+    if model.folds is not None:
+        known = known_ecgs(model.info, model.folds)
+        people = np.array([one_form(str(name)) for name in ecgs["patient_id"]], dtype=str)
+        # Equal beats are one ECG, whatever their ids are.
+        same = are_among((dataset.beats[row] for row in rows), known_sums(model.info, model.folds)[0])
+        if not other_patients:
+            same = same | ecgs["ecg_id"].isin(set(known["ecg_id"])).to_numpy()
+            same = same | np.isin(people, [one_form(str(name)) for name in known["patient_id"]])
+        same = same | np.isin(people, people[same])
         if same.any():
             names = ", ".join(ecgs["ecg_id"][same][:_NAMED]) + (" ..." if same.sum() > _NAMED else "")
+            other = "" if other_patients else ", or, if equal ids name other people, add --other-patients"
             raise InputError(
                 f"{model} was trained or validated on {same.sum()} of the {len(rows)} labelled ECGs of {place}, or on "
-                f"other ECGs of their patients ({names}): its probabilities are too good on these; leave them out, or, "
-                "if equal ids name other people, add --other-patients",
+                f"other ECGs of their patients ({names}): its probabilities are too good on these; leave them out"
+                f"{other}",
                 "known_ecgs",
             )
     omi = ecgs["omi"].to_numpy(int)
@@ -149,9 +148,12 @@ def _with_local(folds: pd.DataFrame | None, local: pd.DataFrame, sha256: str) ->
     A local ECG that has the id of another one is named by its dataset, too.
     """
     if folds is None:
-        return local.assign(fold=0).reset_index(drop=True), 0
+        return local.assign(fold=0)[["ecg_id", "patient_id", "fold", BEAT]].reset_index(drop=True), 0
     number = int(folds["fold"].max()) + 1
-    twice = local["ecg_id"].isin(set(folds["ecg_id"]))
-    local = local.assign(ecg_id=local["ecg_id"].where(~twice, local["ecg_id"] + f"@{sha256[:12]}"), fold=number)
-    local = local[~local["ecg_id"].isin(set(folds["ecg_id"]))]
-    return pd.concat([folds, local], ignore_index=True).fillna({BEAT: ""}), number
+    taken = set(folds["ecg_id"])
+    names = local["ecg_id"].where(~local["ecg_id"].isin(taken), local["ecg_id"] + f"@{sha256[:12]}")
+    local = local.assign(ecg_id=names, fold=number)[~names.isin(taken)]
+    before = folds if BEAT in folds else folds.assign(**{BEAT: ""})
+    both = pd.concat([before, local], ignore_index=True)
+    # Columns that only a run has say nothing of local ECGs.
+    return both.assign(**{name: both[name].fillna("") for name in before if name not in local}), number

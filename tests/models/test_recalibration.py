@@ -113,11 +113,18 @@ def test_the_network_itself_says_the_new_probabilities(model, after, local):
     np.testing.assert_allclose(maps[1], scale * maps[0], rtol=1e-3, atol=1e-4 * maps[1].max())
 
 
-def test_operating_points_are_of_the_new_probabilities(after, local):
+@pytest.fixture(scope="module")
+def elsewhere(local):
+    """A third hospital: ECGs a tenth larger, which a standardised input does not show, and the same numbers."""
+    omi, patients = local.ecgs["omi"].to_numpy(int), local.ecgs["patient_id"]
+    return Dataset.from_arrays(1.1 * local.beats, omi, patients)
+
+
+def test_operating_points_are_of_the_new_probabilities(after, local, elsewhere):
     omi, then = local.ecgs["omi"].to_numpy(int), after.probability(local.beats)
     assert after.threshold == best_f1_threshold(omi, then)
     assert after.bands == find_bands(omi, then)
-    guaranteed = after.recalibrate(local, other_patients=True, guaranteed=True, sensitivity=0.85)
+    guaranteed = after.recalibrate(elsewhere, other_patients=True, guaranteed=True, sensitivity=0.85)
     assert guaranteed.info["bands_details"]["guarantee"]["rule_out_at_most"] <= 0.15 + 1e-9
 
 
@@ -142,19 +149,27 @@ def test_the_folder_remembers_the_old_model(model, after, local, tmp_path):
     assert known_sums(again.info, again.folds) == (frozenset(beat_sums(local.beats)), False)
 
 
-def test_again_elsewhere_is_one_calibration_of_what_was_trained(model, after, local):
-    twice = after.recalibrate(local, other_patients=True)
+def test_again_elsewhere_is_one_calibration_of_what_was_trained(model, after, elsewhere):
+    twice = after.recalibrate(elsewhere, other_patients=True)
     fit = twice.info["calibration"]["fit"]
     # Platt's targets are no labels, so that right probabilities stay all but the same.
     assert fit["slope"] == pytest.approx(1, abs=0.02)
-    odds = np.diff(predict_logits(model.network, local.beats))[:, 0].astype(np.float64)
+    odds = np.diff(predict_logits(model.network, elsewhere.beats))[:, 0].astype(np.float64)
     calibration = twice.info["calibration"]
     expected = probability_of(calibration["slope"] * odds + calibration["intercept"])
-    np.testing.assert_allclose(twice.probability(local.beats), expected, atol=1e-12)
+    np.testing.assert_allclose(twice.probability(elsewhere.beats), expected, atol=1e-12)
     assert "read_out" not in calibration["before"]["calibration"]
     assert twice.info["recalibration_folds"] == [0, 1]
+    # Their beats are known again, whatever the ids are.
     with pytest.raises(InputError, match="was trained or validated on 240 of the 240 labelled ECGs"):
-        twice.recalibrate(local)
+        twice.recalibrate(elsewhere, other_patients=True)
+    names = pd.Series([f"q{number}" for number in range(ECGS)])
+    renamed = Dataset.from_arrays(elsewhere.beats, elsewhere.ecgs["omi"], names, ecg_id=names)
+    with pytest.raises(InputError, match="240 of the 240"):
+        twice.recalibrate(renamed)
+    assert known_sums(twice.info, twice.folds)[1] is False, "of what it was trained on elsewhere nothing is known"
+    assert twice.folds["ecg_id"].is_unique
+    assert len(twice.folds) == 2 * ECGS
 
 
 @pytest.mark.parametrize(
@@ -222,7 +237,7 @@ def trained(model, local, tmp_path):
     return tmp_path / "model"
 
 
-def test_at_the_command_line(trained, local, tmp_path):
+def test_at_the_command_line(trained, local, elsewhere, tmp_path):
     local.save(tmp_path / "all")
     local.part(np.arange(ECGS) >= 120).save(tmp_path / "unseen")
     refused = run_cli("recalibrate", trained, tmp_path / "all", tmp_path / "out")
@@ -240,7 +255,9 @@ def test_at_the_command_line(trained, local, tmp_path):
     # What recalibrated it must not recalibrate it again; elsewhere equal ids name other people.
     assert run_cli("recalibrate", tmp_path / "out", tmp_path / "unseen", tmp_path / "again").exit_code == 2
     others = ("--other-patients", "--guaranteed")
-    assert run_cli("recalibrate", trained, tmp_path / "all", tmp_path / "again", *others).exit_code == 0
+    elsewhere.save(tmp_path / "elsewhere")
+    assert run_cli("recalibrate", tmp_path / "out", tmp_path / "elsewhere", tmp_path / "again").exit_code == 2
+    assert run_cli("recalibrate", tmp_path / "out", tmp_path / "elsewhere", tmp_path / "again", *others).exit_code == 0
     assert run_cli("recalibrate", trained, tmp_path / "unseen", tmp_path / "out").exit_code == 2
     text = run_cli("recalibrate", trained, tmp_path / "unseen", tmp_path / "out", "--force")
     assert "log odds × " in text.output
