@@ -24,6 +24,7 @@ from omi_keras.data.beat_sums import beat_sum
 from omi_keras.data.tables import read_table
 from omi_keras.models.backend import load_backend
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
+from omi_keras.models.ensemble import build_ensemble
 from omi_keras.models.known_ecgs import BEAT
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import are_bands, is_count, is_number, is_probability
@@ -58,8 +59,12 @@ CALIBRATED_FIELDS: dict[str, FieldKind] = {
     "calibration.dataset_sha256": dict,
     "recalibration_folds": lambda value: isinstance(value, list) and all(map(is_count, value)),
 }
+# The same of an ensemble, whose members have seen every ECG.
+ENSEMBLE_FIELDS: dict[str, FieldKind] = {"provenance.dataset_sha256": dict}
+# As many as a run can have folds.
+MOST_MEMBERS = 100
 # What a model folder of version 1 does not say.
-_SINCE_2: dict[str, Any] = {"input": CONTRACT, "bands": None, "calibration": None}
+_SINCE_2: dict[str, Any] = {"input": CONTRACT, "bands": None, "calibration": None, "members": 1}
 
 
 def weights_name(model: str) -> str:
@@ -67,8 +72,10 @@ def weights_name(model: str) -> str:
     return "model.skops" if model == RANDOM_FOREST else "model.keras"
 
 
-def load_weights(name: str, path: Path, contract: str = CONTRACT) -> keras.Model:
+def load_weights(name: str, path: Path, contract: str = CONTRACT, members: int = 1) -> keras.Model:
     """Build the model ``name`` for an input contract and read its weights from a ``.keras`` file.
+
+    With several ``members`` it is :func:`omi_keras.models.ensemble.build_ensemble`'s.
 
     Raises
     ------
@@ -77,7 +84,7 @@ def load_weights(name: str, path: Path, contract: str = CONTRACT) -> keras.Model
     """
     if not path.is_file():
         raise InputError(f"{path} not found", "not_found")
-    model = build(name, contract=contract)
+    model = build(name, contract=contract) if members == 1 else build_ensemble(name, members, contract)
     try:
         model.load_weights(path)
     except Exception as error:  # Keras raises whatever its zip and HDF5 readers raise
@@ -138,6 +145,9 @@ def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, 
         )
     if not are_bands(info.get("bands")):
         raise InputError(f"{path / 'model.json'} has no good bands; make the model folder again", "bad_bands")
+    members = info.setdefault("members", 1)
+    if not (is_count(members) and 1 <= members <= MOST_MEMBERS):
+        raise InputError(f"{path / 'model.json'} has no good number of members; make the model folder again", "altered")
     for file in {weights_name(name), *sums}:
         if not _is_name(file) or not (path / file).is_file() or sha256(path / file) != sums.get(file):
             raise InputError(f"{path / file} is missing or was altered; make the model folder again", "altered")
@@ -145,7 +155,8 @@ def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, 
         read_json(path / "model.json", "a model folder", FORMAT_VERSION, CALIBRATED_FIELDS)
     folds = None
     if "folds.csv" in sums:
-        read_json(path / "model.json", "a model folder", FORMAT_VERSION, TRAINED_FIELDS)
+        fields = TRAINED_FIELDS if members == 1 else ENSEMBLE_FIELDS
+        read_json(path / "model.json", "a model folder", FORMAT_VERSION, fields)
         kinds = {"ecg_id": tables.name, "patient_id": tables.name, "fold": tables.whole}
         folds = read_table(path / "folds.csv", kinds, "make the model folder again")
         if folds["ecg_id"].duplicated().any():
@@ -154,7 +165,7 @@ def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, 
             raise InputError(
                 f"{path / 'folds.csv'}: {BEAT} must be {beat_sum.__doc__}; make the model folder again", "altered"
             )
-        judged = {info["validation_fold"], info["test_fold"]}
+        judged = {info["validation_fold"], info["test_fold"]} if members == 1 else set()
         if not judged <= set(folds["fold"]):
             raise InputError(
                 f"{path / 'folds.csv'} lacks the model's validation or test ECGs; make the model folder again",
@@ -168,11 +179,11 @@ def _is_name(file: str) -> bool:
     return file not in ("", ".", "..") and not set(file) & set("/\\\0")
 
 
-def load_any(name: str, path: Path, contract: str = CONTRACT) -> keras.Model | RandomForest:
+def load_any(name: str, path: Path, contract: str = CONTRACT, members: int = 1) -> keras.Model | RandomForest:
     """The network, or the forest, that a file holds."""
     if name == RANDOM_FOREST:
         from omi_keras.models.random_forest import load_forest
 
         return load_forest(path)
     load_backend()
-    return load_weights(name, path, contract)
+    return load_weights(name, path, contract, members)

@@ -21,7 +21,7 @@ from omi_keras.evaluation.bands import RULE_IN_PPV, RULE_OUT_SENSITIVITY
 from omi_keras.evaluation.cross_fitting import cannot_know, recalibration
 from omi_keras.models.answers import log_odds
 from omi_keras.models.catalogue import RANDOM_FOREST
-from omi_keras.models.known_ecgs import BEAT
+from omi_keras.models.known_ecgs import BEAT, known_ecgs
 from omi_keras.models.read_out import folded, kept_read_outs
 from omi_keras.recordings.errors import InputError
 
@@ -118,9 +118,7 @@ def _local_ecgs(model: Any, dataset: Dataset, other_patients: bool) -> np.ndarra
     ecgs = dataset.ecgs.iloc[rows]
     place = str(dataset.path or "the dataset")
     if model.folds is not None and not other_patients:
-        # The test fold decided nothing.
-        fold = model.folds["fold"]
-        known = model.folds[(fold != model.info["test_fold"]) | fold.isin(model.info.get("recalibration_folds", ()))]
+        known = known_ecgs(model.info, model.folds)
         people = {one_form(str(name)) for name in known["patient_id"]}
         same = ecgs["ecg_id"].isin(set(known["ecg_id"])).to_numpy()
         same = same | np.array([one_form(str(name)) in people for name in ecgs["patient_id"]], bool)
