@@ -22,13 +22,14 @@ from edge.verified import MANIFEST, MOST_BYTES
 from omi_keras.beats.contracts import input_details
 from omi_keras.beats.median_beats import R_SAMPLE
 from omi_keras.beats.model_inputs import CROP_START
-from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
+from omi_keras.data.artifacts import new_folder, plain, refuse_existing, sha256, versions
 from omi_keras.data.beat_sums import beat_sums, packed
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import FEWEST_FOLDS, assign_folds, most_folds
 from omi_keras.model import Model
 from omi_keras.models.catalogue import NETWORKS
 from omi_keras.models.known_ecgs import known_sums
+from omi_keras.models.model_card import model_card, told_of
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count
 
@@ -186,6 +187,7 @@ def export_bundle(
         "calibration": ecg_ids[used].tolist(),
         "seen_beats": _seen(model, dataset, used),
         "metrics": model.info["metrics"],
+        "trained": plain(told_of(model.info)),
         "provenance": {
             "model_sha256": sha256(model.weights),
             "dataset_sha256": dataset.fingerprint(),
@@ -194,7 +196,8 @@ def export_bundle(
         },
     }
     with new_folder(out, MANIFEST, force=force) as folder:
-        manifest = write_bundle(folder, candidate.content, parity_set, manifest)
+        card = model_card(manifest["trained"] | {"simulated": manifest["simulated"]}, manifest)
+        manifest = write_bundle(folder, candidate.content, parity_set, manifest, card)
         if private_key is not None:
             sign(folder, private_key)
     return manifest

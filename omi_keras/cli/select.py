@@ -57,8 +57,8 @@ def select(context: click.Context, run: Path, out: Path, by: Any, ensemble: bool
         click.echo(
             f"the dataset of {run} is not at hand, so the model cannot know its ECGs again under other ids", err=True
         )
-    names = ("model", "simulated", "threshold", "bands", "metrics")
-    names += ("members", "folds", "judged") if ensemble else ("fold", "selected_by")
+    own = ("members", "folds", "judged") if ensemble else ("fold", "selected_by")
+    names = ("model", "simulated", "threshold", "bands", "metrics", *own)
     told = f"{model.name} of {which} in {out}, threshold {model.threshold:.4f}; "
     told += bands_text(model.bands or {}, model.info["bands_details"], model.simulated)
     result({name: model.info[name] for name in names}, as_json, told)

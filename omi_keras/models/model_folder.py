@@ -5,6 +5,8 @@
       model.json   architecture, input contract, threshold, metrics, provenance
       folds.csv    ecg_id, patient_id, fold, beat (a checksum): which ECGs it was trained, validated and tested
                    on, and recalibrated by; an imported model has none
+      MODEL_CARD.md  the same for people, written from model.json; in no list of checksums, as its licence is for
+                   whoever shares the model to state, there or as "licence" in model.json before it is saved again
 
 Only weights are read from ``model.keras``: the architecture is built by this package from its name, so a model
 file cannot bring code.
@@ -19,13 +21,14 @@ import numpy as np
 
 from omi_keras.beats.contracts import CONTRACT, CONTRACTS, input_details
 from omi_keras.data import tables
-from omi_keras.data.artifacts import FieldKind, read_json, sha256, versions, write_json
+from omi_keras.data.artifacts import FieldKind, plain, read_json, sha256, versions, write_bytes, write_json
 from omi_keras.data.beat_sums import beat_sum
 from omi_keras.data.tables import read_table
 from omi_keras.models.backend import load_backend
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
 from omi_keras.models.ensemble import build_ensemble
 from omi_keras.models.known_ecgs import BEAT
+from omi_keras.models.model_card import CARD, model_card
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import are_bands, is_count, is_number, is_probability
 
@@ -64,7 +67,7 @@ ENSEMBLE_FIELDS: dict[str, FieldKind] = {"provenance.dataset_sha256": dict}
 # As many as a run can have folds.
 MOST_MEMBERS = 100
 # What a model folder of version 1 does not say.
-_SINCE_2: dict[str, Any] = {"input": CONTRACT, "bands": None, "calibration": None, "members": 1}
+_SINCE_2: dict[str, Any] = {"input": CONTRACT, "bands": None, "calibration": None, "members": 1, "licence": None}
 
 
 def weights_name(model: str) -> str:
@@ -96,7 +99,7 @@ def load_weights(name: str, path: Path, contract: str = CONTRACT, members: int =
 
 
 def write_model_info(folder: Path, info: dict[str, Any]) -> None:
-    """Write ``model.json`` beside the other files of a folder that is being made.
+    """Write ``model.json`` and ``MODEL_CARD.md`` beside the other files of a folder that is being made.
 
     Raises
     ------
@@ -110,17 +113,16 @@ def write_model_info(folder: Path, info: dict[str, Any]) -> None:
         raise InputError(f"a threshold is a number from 0 to 1, found {str(threshold)[:40]}", "bad_threshold")
     if not are_bands(bands):
         raise InputError(f"bands are two numbers from 0 to 1 in order, or none, found {str(bands)[:80]}", "bad_bands")
-    write_json(
-        folder / "model.json",
-        {
-            **info,
-            "format_version": FORMAT_VERSION,
-            "kind": "model",
-            "input_details": input_details(info["input"]),
-            "versions": versions(),
-            "sha256": {file.name: sha256(file) for file in sorted(folder.iterdir())},
-        },
-    )
+    content = {
+        **info,
+        "format_version": FORMAT_VERSION,
+        "kind": "model",
+        "input_details": input_details(info["input"]),
+        "versions": versions(),
+        "sha256": {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.name != CARD},
+    }
+    write_json(folder / "model.json", content)
+    write_bytes(folder / CARD, model_card(plain(content)).encode())
 
 
 def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, Path]:

@@ -173,7 +173,11 @@ def _gradcam(model: keras.Model) -> MapFunction:
         )
     if (members := members_of(model)) > 1:
         of_each = [_gradcam(one_member(model, number)) for number in range(members)]
-        return lambda x, ecg_ids=(): np.mean([compute(x, ecg_ids) for compute in of_each], axis=0)
+
+        def mean(x: np.ndarray, ecg_ids: Sequence[str] = ()) -> np.ndarray:
+            return np.asarray(np.mean([compute(x, ecg_ids) for compute in of_each], axis=0))
+
+        return mean
     with _Quiet():
         from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
     vis = GradcamPlusPlus(keras.Model(list(model.inputs), list(model.outputs)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from omi_keras.models.ensemble import ensemble_of, joined_forest
 from omi_keras.models.model_folder import load_any, weights_name
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.beat_column import with_beat_sums
+from omi_keras.training.description import described
+from omi_keras.training.fold_tests import fold_test
 from omi_keras.training.run import wanted_folds
 from omi_keras.training.splits import FIRST, VALIDATES
 from omi_keras.training.start import with_known
@@ -87,6 +90,8 @@ def ensemble_model(run: Run, tick: Callable[[int, int], None] = lambda done, tot
         "judged": OUT_OF_FOLD,
         "provenance": run.config,
     }
+    tests = [replace(fold_test(run, result), threshold=threshold) for result in run.results]
+    info |= described(run, {"out_of_fold": tests}, "out_of_fold", threshold)
     return Model(info, _folds(run, numbers), network=network)
 
 
