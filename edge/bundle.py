@@ -6,6 +6,7 @@ bundle/
   parity.npz        beats and the probabilities of the trained model, to replay on the device
   device_parity.py  replays them: NumPy and LiteRT only
   README.txt        how to use all this
+  MODEL_CARD.md     what the model is for, what it was made of, how well it did
   manifest.sig      Ed25519 signature of manifest.json, in a signed bundle
 
 Nothing else may lie in it, see :mod:`edge.verified`.
@@ -47,6 +48,7 @@ model.tflite      signature "{signature}".
                   missing values. OMI when P(OMI) >= {threshold:.6g}.{bands}
 manifest.json     all of this for programs, with SHA-256 sums of all files but this one and manifest.sig.
 manifest.sig      in a signed bundle: Ed25519 signature of manifest.json, and so of all files.
+MODEL_CARD.md     what the model is for and not for, what it was made of, how well it did, and its licence.
 device_parity.py  proves that a device computes what the trained model computed; it needs NumPy and LiteRT:
 
     pip install numpy ai-edge-litert
@@ -68,9 +70,11 @@ From an ECG file to a decision, in Python:
 
 
 def write_bundle(
-    folder: Path, model: bytes, parity_set: dict[str, np.ndarray], manifest: dict[str, Any]
+    folder: Path, model: bytes, parity_set: dict[str, np.ndarray], manifest: dict[str, Any], card: str
 ) -> dict[str, Any]:
     """Write all files of a bundle into an existing empty folder; return the manifest with the checksums.
+
+    ``card`` is the text of its model card.
 
     The same arguments give the same bytes.
 
@@ -92,6 +96,7 @@ def write_bundle(
         "parity.npz": _npz(parity_set),
         "device_parity.py": device_script().encode(),
         "README.txt": README.format(**manifest | told).encode(),
+        "MODEL_CARD.md": card.encode(),
     }
     manifest = {
         "format_version": verified.FORMAT_VERSION,

@@ -19,6 +19,7 @@ from edge.parity import SIGNATURE, Network, fitted, interpreter_class
 from omi_keras.beats.contracts import CONTRACT
 from omi_keras.beats.model_inputs import BEAT_SAMPLES
 from omi_keras.chatter import without_chatter
+from omi_keras.models.ensemble import MEAN, in_all_members, read_outs
 from omi_keras.models.inference import predict_logits
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _candidates(
         rounded = converter.convert()
     for layers in ((), *FLOAT_WEIGHTS[model.name]):
         # What stands before the network may have weights of its own, which are no matter of rounding.
-        content = with_float_layers(rounded, floats, (BEFORE, *layers))
+        content = with_float_layers(rounded, floats, (BEFORE, *in_all_members(model, layers)))
         yield Converted(_centred(content, model, calibration, contract), layers)
 
 
@@ -179,7 +180,7 @@ def _int8(
         )
     for layers in FLOAT_LAYERS[model.name]:
         with _quiet():
-            debugger.options = options(denylisted_nodes=_nodes(names, layers))
+            debugger.options = options(denylisted_nodes=_nodes(names, (MEAN, *in_all_members(model, layers))))
             content = bytes(debugger.get_nondebug_quantized_model())
             centred = _centred(content, model, calibration, contract)
         yield Converted(centred, layers)
@@ -190,15 +191,17 @@ def _centred(content: bytes, model: keras.Model, calibration: np.ndarray, contra
 
     Rounding weights to 8 bits shifts the mean of what a layer gives on; summed over the layers the shift is as large
     as the spread of the error (bias correction: Nagel et al. 2019, Data-Free Quantization, section 4.2). The bias is
-    in float, so it stands in the file as it is in the model.
+    in float, so it stands in the file as it is in the model. An ensemble's members are all shifted alike.
     """
-    bias = np.asarray(model.layers[-1].bias, "<f4")
-    if content.count(bias.tobytes()) != 1:
+    biases = [np.asarray(layer.bias, "<f4") for layer in read_outs(model)]
+    if any(content.count(bias.tobytes()) != 1 for bias in biases):
         return content
     network = Network(content)
     found = np.array([network.judge(beat)[1] for beat in calibration])
     shift = predict_logits(model, calibration, contract=contract).mean(0) - found.mean(0)
-    return content.replace(bias.tobytes(), (bias + shift).astype("<f4").tobytes())
+    for bias in biases:
+        content = content.replace(bias.tobytes(), (bias + shift).astype("<f4").tobytes())
+    return content
 
 
 def _nodes(names: list[str], layers: tuple[str, ...]) -> list[str]:

@@ -13,22 +13,23 @@ import numpy as np
 
 from edge.bundle import write_bundle
 from edge.conversion import conversion
-from edge.convert import Converted, Quantization
+from edge.convert import BYTES_PER_PARAMETER, Converted, Quantization
 from edge.graph import SAMPLES
 from edge.limits import LIMITS
 from edge.parity import SIGNATURE, Network, compare, exceeded, fitted
 from edge.signature import sign
-from edge.verified import MANIFEST
+from edge.verified import MANIFEST, MOST_BYTES
 from omi_keras.beats.contracts import input_details
 from omi_keras.beats.median_beats import R_SAMPLE
 from omi_keras.beats.model_inputs import CROP_START
-from omi_keras.data.artifacts import new_folder, refuse_existing, sha256, versions
+from omi_keras.data.artifacts import new_folder, plain, refuse_existing, sha256, versions
 from omi_keras.data.beat_sums import beat_sums, packed
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import FEWEST_FOLDS, assign_folds, most_folds
 from omi_keras.model import Model
 from omi_keras.models.catalogue import NETWORKS
 from omi_keras.models.known_ecgs import known_sums
+from omi_keras.models.model_card import model_card, told_of
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count
 
@@ -44,8 +45,9 @@ def gate_rows(model: Model, dataset: Dataset, seed: int) -> dict[str, np.ndarray
     """Rows of ``dataset`` that calibrate (``training``) and that are judged (``validation``, ``test``).
 
     A model that was trained here calibrates on its training folds. What an imported one was trained on is not known,
-    and of the dataset by which a model was recalibrated nothing was trained on: they calibrate on one of three
-    patient-grouped folds, and the two others are judged.
+    of the dataset by which a model was recalibrated nothing was trained on, and every fold of an ensemble has taught
+    one of its members: they calibrate on one of three patient-grouped folds, and the two others are judged. The gate
+    compares two forms of one model and needs no ECG that is new to it.
 
     Raises
     ------
@@ -58,11 +60,7 @@ def gate_rows(model: Model, dataset: Dataset, seed: int) -> dict[str, np.ndarray
     calibration = model.info.get("calibration")
     local = calibration is not None and dataset.fingerprint() == calibration["dataset_sha256"]
     if local or model.folds is None or "imported_from" in model.info["provenance"]:
-        rows = dataset.labelled()
-        ecgs = dataset.ecgs.iloc[rows]
-        omi, patient_id = ecgs["omi"].to_numpy(int), ecgs["patient_id"].to_numpy(str)
-        fold = assign_folds(omi, patient_id, most_folds(omi, patient_id, FEWEST_FOLDS), seed)
-        return {part: rows[fold == number] for number, part in enumerate(("training", "validation", "test"))}
+        return _thirds(dataset, seed)
     trained_on = model.info["provenance"]["dataset_sha256"]
     if dataset.fingerprint() != trained_on:
         raise InputError(
@@ -70,6 +68,8 @@ def gate_rows(model: Model, dataset: Dataset, seed: int) -> dict[str, np.ndarray
             f"known; give that dataset{' or the one that it was recalibrated by' if calibration else ''}",
             "other_dataset",
         )
+    if model.members > 1:
+        return _thirds(dataset, seed)
     fold = dataset.ecgs["ecg_id"].map(model.folds.set_index("ecg_id")["fold"]).to_numpy(float)
     validation, test = (fold == model.info[f"{part}_fold"] for part in ("validation", "test"))
     training = ~np.isnan(fold) & ~validation & ~test & ~np.isin(fold, model.info.get("recalibration_folds", ()))
@@ -79,6 +79,19 @@ def gate_rows(model: Model, dataset: Dataset, seed: int) -> dict[str, np.ndarray
             f"{model.path} has no {empty[0]} ECGs in its folds.csv; make the model folder again", "altered"
         )
     return {name: np.flatnonzero(part) for name, part in parts.items()}
+
+
+def judged_part(model: Model) -> str:
+    """What the gate's ECGs are called in the manifest."""
+    return "validation_and_test" if model.members == 1 else "seen_by_members"
+
+
+def _thirds(dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
+    rows = dataset.labelled()
+    ecgs = dataset.ecgs.iloc[rows]
+    omi, patient_id = ecgs["omi"].to_numpy(int), ecgs["patient_id"].to_numpy(str)
+    fold = assign_folds(omi, patient_id, most_folds(omi, patient_id, FEWEST_FOLDS), seed)
+    return {part: rows[fold == number] for number, part in enumerate(("training", "validation", "test"))}
 
 
 def export_bundle(
@@ -97,8 +110,9 @@ def export_bundle(
 ) -> dict[str, Any]:
     """Write a bundle that passed the gate; return its manifest.
 
-    The gate compares the converted model with the trained one on the validation and test folds (of a model that was
-    recalibrated, and is exported with its local dataset, on two thirds of that, see :func:`gate_rows`). int8 takes its
+    The gate compares the converted model with the trained one on the validation and test folds (of an ensemble, or of a
+    model that was recalibrated and is exported with its local dataset, on two thirds of the dataset, see
+    :func:`gate_rows`). int8 takes its
     ranges, int8 and dynamic take the mean error of their logits, from class-balanced beats of the training folds,
     never from those.
 
@@ -117,13 +131,15 @@ def export_bundle(
     Raises
     ------
     InputError
-        When ``out`` exists, or holds what no bundle does, or the dataset does not belong to the model.
+        When ``out`` exists, or holds what no bundle does, the dataset does not belong to the model, or the ensemble is
+        too large for a bundle.
     ParityError
         When a limit is exceeded; nothing is written, and the worst ECGs are named.
     """
     refuse_existing(out, MANIFEST, force)
     limits = LIMITS[quantization] if limits is None else limits
     rows = gate_rows(model, dataset, seed)
+    _refuse_too_large(model, quantization)
     omi = dataset.ecgs["omi"].fillna(-1).to_numpy(int)
     rng = np.random.default_rng(seed)
     calibration = _balanced(rows["training"], omi, CALIBRATION_BEATS, rng)
@@ -157,6 +173,7 @@ def export_bundle(
     used = calibration if quantization in ("dynamic", "int8") else calibration[:0]
     manifest = {
         "model": model.info["model"],
+        "members": model.members,
         "quantization": quantization,
         "simulated": bool(model.info["simulated"] or dataset.simulated),
         "threshold": model.threshold,
@@ -165,11 +182,12 @@ def export_bundle(
         "input": _input_contract(samples, model.contract),
         "output": {"probability": "(1,) P(OMI)", "logits": "(1, 2) no OMI, OMI", "not_finite": "NaN in both"},
         "limits": limits,
-        "parity": {"validation_and_test": result, "bundled": bundled},
+        "parity": {judged_part(model): result, "bundled": bundled},
         "float_layers": list(candidate.float_layers),
         "calibration": ecg_ids[used].tolist(),
         "seen_beats": _seen(model, dataset, used),
         "metrics": model.info["metrics"],
+        "trained": plain(told_of(model.info)),
         "provenance": {
             "model_sha256": sha256(model.weights),
             "dataset_sha256": dataset.fingerprint(),
@@ -178,7 +196,8 @@ def export_bundle(
         },
     }
     with new_folder(out, MANIFEST, force=force) as folder:
-        manifest = write_bundle(folder, candidate.content, parity_set, manifest)
+        card = model_card(manifest["trained"] | {"simulated": manifest["simulated"]}, manifest)
+        manifest = write_bundle(folder, candidate.content, parity_set, manifest, card)
         if private_key is not None:
             sign(folder, private_key)
     return manifest
@@ -192,6 +211,19 @@ def _seen(model: Model, dataset: Dataset, calibration: np.ndarray) -> dict[str, 
     known, complete = known_sums(model.info, model.folds)
     calibrated = beat_sums(dataset.beats[row] for row in calibration)
     return {"model": packed(known), "complete": complete, "calibration": packed(calibrated)}
+
+
+def _refuse_too_large(model: Model, quantization: Quantization) -> None:
+    most = MOST_BYTES["model.tflite"]
+    size = BYTES_PER_PARAMETER[quantization] * model.network.count_params()
+    # Minimal filtering writes four numbers for each kernel of three.
+    size *= 4 / 3 if quantization == "float32" else 1
+    if size > most:
+        raise InputError(
+            f"the {model.members} members of {model.path} take about {size / 1e6:.0f} MB as {quantization}, and a "
+            f"bundle has room for {most / 1e6:.0f}; take another format, or fewer folds",
+            "too_large",
+        )
 
 
 def _input_contract(samples: int, contract: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import keras
 
 # In the first stage the kernels are so small that the additions around them take what the products save.
-STAGES = ("layer2", "layer3", "layer4")
+STAGES = ("layer2_", "layer3_", "layer4_")
 
 
 def minimal_filtering(network: keras.Model) -> keras.Model:
@@ -47,7 +47,8 @@ def minimal_filtering(network: keras.Model) -> keras.Model:
 def _is_ours(layer: Any) -> bool:
     import keras
 
-    is_conv = isinstance(layer, keras.layers.Conv2D) and layer.name.startswith(STAGES)
+    # An ensemble's layers have the name of their member in front.
+    is_conv = isinstance(layer, keras.layers.Conv2D) and any(stage in layer.name for stage in STAGES)
     return is_conv and layer.kernel_size == (1, 3) and layer.strides == (1, 1)
 
 

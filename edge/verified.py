@@ -16,10 +16,12 @@ import numpy as np
 
 from omi_keras.recordings.numbers import are_bands, is_count, is_number, is_probability, parse_json
 
-FORMAT_VERSION = 1
+# 2: there is a model card. Who knows version 1 alone would take it for a file that somebody added.
+FORMAT_VERSION = 2
 MANIFEST, SIGNATURE_FILE = "manifest.json", "manifest.sig"
 # All other files of a bundle: the manifest holds their checksums.
-FILES = ("device_parity.py", "model.tflite", "parity.npz", "README.txt")
+FILES = ("device_parity.py", "model.tflite", "parity.npz", "README.txt", "MODEL_CARD.md")
+FILES_OF_1 = FILES[:-1]
 NAMES = (*FILES, MANIFEST, SIGNATURE_FILE)
 MOST_BYTES = {"model.tflite": 1 << 30, "parity.npz": 1 << 28}
 MOST_BYTES_ELSE = 1 << 24
@@ -51,9 +53,11 @@ def load(bundle: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     BundleError
         When a file is missing, altered, or not in the manifest.
     """
-    contents = {name: _read(bundle / name) for name in _names(bundle) if name in (MANIFEST, SIGNATURE_FILE)}
+    found = _names(bundle)
+    contents = {name: _read(bundle / name) for name in found if name in (MANIFEST, SIGNATURE_FILE)}
     manifest = _manifest(contents[MANIFEST], bundle / MANIFEST)
-    for name in FILES:
+    _refuse_foreign(bundle, [name for name in found if name not in (*contents, *manifest["sha256"])])
+    for name in manifest["sha256"]:
         contents[name] = _read(bundle / name)
         if hashlib.sha256(contents[name]).hexdigest() != manifest["sha256"][name]:
             raise BundleError(
@@ -83,14 +87,17 @@ def _names(bundle: Path) -> list[str]:
         raise BundleError(f"{bundle} cannot be read: {error}") from None
     if MANIFEST not in found:
         raise BundleError(f"{bundle} is not a bundle: it has no {MANIFEST}")
-    foreign = [name for name in found if name not in NAMES]
+    _refuse_foreign(bundle, [name for name in found if name not in NAMES])
+    return found
+
+
+def _refuse_foreign(bundle: Path, foreign: list[str]) -> None:
     if foreign:
         more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise BundleError(
             f"{bundle} holds {', '.join(foreign[:3])}{more}, which its manifest does not name: somebody or some "
             "program added it; delete it, or copy the whole bundle again"
         )
-    return found
 
 
 def _read(path: Path) -> bytes:
@@ -155,8 +162,9 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> None:
     seen = parity.get("bundled") if isinstance(parity, dict) else None
     if not is_probability(manifest["threshold"]):
         raise BundleError(f"{path} has no threshold between 0 and 1; export the bundle again")
-    if not isinstance(sums, dict) or set(sums) != set(FILES):
-        raise BundleError(f"{path} must list the checksums of {', '.join(FILES)}")
+    files = FILES_OF_1 if manifest.get("format_version") == 1 else FILES
+    if not isinstance(sums, dict) or set(sums) != set(files):
+        raise BundleError(f"{path} must list the checksums of {', '.join(files)}")
     good = {
         "quantization": isinstance(manifest["quantization"], str),
         "simulated": isinstance(manifest["simulated"], bool),

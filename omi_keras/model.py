@@ -80,7 +80,7 @@ class Model:
 
         Of contract ``maxabs-200`` the inputs are (n, 12, 200, 1).
         """
-        return load_any(self.name, self.weights, self.contract)
+        return load_any(self.name, self.weights, self.contract, self.members)
 
     @cached_property
     def as_trained(self) -> Any:
@@ -113,6 +113,11 @@ class Model:
         return self.info.get("bands")
 
     @property
+    def members(self) -> int:
+        """Of how many folds' networks, or forests, it is the mean; 1 when it is no ensemble."""
+        return int(self.info.get("members", 1))
+
+    @property
     def simulated(self) -> bool:
         """Whether it was trained on simulated ECGs."""
         return bool(self.info["simulated"])
@@ -130,7 +135,8 @@ class Model:
             raise InputError(f"{self._weights} was replaced after it was opened; open the model again", "replaced")
 
     def __repr__(self) -> str:
-        return f"<{self.name}, threshold {self.threshold:.3f}{', simulated' if self.simulated else ''}>"
+        several = f", ensemble of {self.members}" if self.members > 1 else ""
+        return f"<{self.name}{several}, threshold {self.threshold:.3f}{', simulated' if self.simulated else ''}>"
 
     def __str__(self) -> str:
         return str(self.path or f"the {self.name}")

@@ -84,7 +84,7 @@ def test_a_run_gives_its_model(run, old, tmp_path):
         new, was = part(found), part(stored)
         told = set(was) - {"versions", "metrics", "format_version", "input", "sha256"}
         assert {name: new.get(name) for name in told} == {name: was[name] for name in told}
-    assert contents(tmp_path / "model").keys() == contents(old / MODELS[run]).keys()
+    assert contents(tmp_path / "model").keys() == {*contents(old / MODELS[run]), "MODEL_CARD.md"}
     weights = next(name for name in stored["sha256"] if name != "folds.csv")
     assert found["sha256"][weights] == stored["sha256"][weights]
     folds, were = (pd.read_csv(folder / "folds.csv", dtype=str) for folder in (tmp_path / "model", old / MODELS[run]))

@@ -51,14 +51,15 @@ def check_parity(
         from omi_keras.models.backend import load_backend
 
         load_backend()
-        from edge.export import check_bundle
+        from edge.export import check_bundle, judged_part
         from omi_keras.data.dataset import load_dataset
         from omi_keras.model import load_model
 
-        found["gate"] = check_bundle(bundle, manifest, contents, load_model(model), load_dataset(dataset))
+        trained = load_model(model)
+        found["gate"] = check_bundle(bundle, manifest, contents, trained, load_dataset(dataset))
         found["failures"] += found["gate"]["failures"]
         found["passed"] = not found["failures"]
-        seen["validation_and_test"] = found["gate"]
+        seen[judged_part(trained)] = found["gate"]
     verdict = "parity: passed" if found["passed"] else "parity: failed"
     result(found, as_json, "\n".join([parity_text(seen, found["simulated"]), *found["failures"], verdict]))
     if not found["passed"]:

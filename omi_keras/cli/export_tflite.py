@@ -53,7 +53,8 @@ def export_tflite(
 
     The model in the bundle takes median beats in millivolts. The bundle is written only if it passes the parity
     gate: its probabilities and decisions are those of the trained model on the validation and test ECGs. Exit code
-    1 when it does not. A format leaves more layers in float when it has to; manifest.json says which.
+    1 when it does not. A format leaves more layers in float when it has to; manifest.json says which. An ensemble
+    becomes one graph; all ECGs of its dataset have taught some member, and two thirds of the patients' are judged.
 
     Keys are made by: openssl genpkey -algorithm ed25519 -out private.pem, and for --verify of other commands:
     openssl pkey -in private.pem -pubout -out public.pem
@@ -92,9 +93,22 @@ def export_tflite(
     except ParityError as error:
         fail(f"{error}; no bundle was written", CHECK_FAILED)
     size = (out / "model.tflite").stat().st_size / 1e6
+    if folder.members > 1:
+        click.echo(_cost(out, folder.members), err=True)
     kept = f", {', '.join(manifest['float_layers'])} in float" if manifest["float_layers"] else ""
     result(
         manifest,
         as_json,
         f"{quantize} bundle in {out}, {size:.2f} MB{kept}\n{parity_text(manifest['parity'], manifest['simulated'])}",
+    )
+
+
+def _cost(bundle: Path, members: int) -> str:
+    """What an ensemble takes on a device, in a sentence."""
+    from edge.parity import replay
+
+    size, duration = (bundle / "model.tflite").stat().st_size / 1e6, replay(bundle)["latency_ms"]["median"]
+    return (
+        f"an ensemble of {members}: {size:.2f} MB, {duration:.2f} ms an ECG on one core of this machine; one member "
+        f"takes about {size / members:.2f} MB, {duration / members:.2f} ms"
     )

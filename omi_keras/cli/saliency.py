@@ -18,7 +18,8 @@ from omi_keras.cli.terminal import CHECK_FAILED, fail, progress, result
 @click.option("--ecg", "ecg_ids", multiple=True, metavar="ID", help="Draw this ECG; may be repeated.")
 @click.option(
     "--aggregate", is_flag=True,
-    help="All OMI ECGs of the model's test fold together, and those of them that it found  [default without --ecg]",
+    help="All OMI ECGs of the model's test fold together, of an ensemble all of its dataset, and those of them that it "
+    "found  [default without --ecg]",
 )  # fmt: skip
 @click.option(
     "--method", type=click.Choice(["gradient", "smoothgrad", "gradcam++"]), default="gradient", show_default=True,

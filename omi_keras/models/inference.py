@@ -12,6 +12,7 @@ import numpy as np
 from omi_keras.beats.contracts import CONTRACT
 from omi_keras.beats.model_inputs import model_input
 from omi_keras.evaluation.platt import probability_of
+from omi_keras.models.ensemble import members_of
 from omi_keras.models.fast.fast_form import F4, fast_form
 from omi_keras.models.fast.memory import keep_freed_memory
 
@@ -42,10 +43,11 @@ def input_logits(model: keras.Model, x: np.ndarray) -> np.ndarray:
     """Logits (n, 2) float32 of model inputs (n, 12, 400, 1), or as the contract of the model has them.
 
     In batches of one size, the last one filled up with zeros, because XLA compiles every size anew. Fewer ECGs than
-    a batch are not worth it.
+    a batch are not worth it, or than a batch for each member of an ensemble, each of which is compiled.
     """
-    if len(x) < BATCH_SIZE:
-        return np.asarray(model.predict_on_batch(x))
+    if len(x) < BATCH_SIZE * members_of(model):
+        parts = [x[start : start + BATCH_SIZE] for start in range(0, len(x), BATCH_SIZE)] or [x]
+        return np.concatenate([np.asarray(model.predict_on_batch(part)) for part in parts])
     network = _compiled(model)
     logits = np.empty((len(x), 2), np.float32)
     for start in range(0, len(x), BATCH_SIZE):

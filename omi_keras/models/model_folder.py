@@ -5,6 +5,8 @@
       model.json   architecture, input contract, threshold, metrics, provenance
       folds.csv    ecg_id, patient_id, fold, beat (a checksum): which ECGs it was trained, validated and tested
                    on, and recalibrated by; an imported model has none
+      MODEL_CARD.md  the same for people, written from model.json; in no list of checksums, as its licence is for
+                   whoever shares the model to state, there or as "licence" in model.json before it is saved again
 
 Only weights are read from ``model.keras``: the architecture is built by this package from its name, so a model
 file cannot bring code.
@@ -20,13 +22,15 @@ import numpy as np
 
 from omi_keras.beats.contracts import CONTRACT, CONTRACTS, input_details
 from omi_keras.data import tables
-from omi_keras.data.artifacts import FieldKind, read_json, sha256, versions, write_json
+from omi_keras.data.artifacts import FieldKind, plain, read_json, sha256, versions, write_bytes, write_json
 from omi_keras.data.beat_sums import beat_sum
 from omi_keras.data.tables import read_table
 from omi_keras.models.archive import save_network
 from omi_keras.models.backend import load_backend
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
+from omi_keras.models.ensemble import build_ensemble
 from omi_keras.models.known_ecgs import BEAT
+from omi_keras.models.model_card import CARD, model_card
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import are_bands, is_count, is_number, is_probability
 
@@ -60,8 +64,12 @@ CALIBRATED_FIELDS: dict[str, FieldKind] = {
     "calibration.dataset_sha256": dict,
     "recalibration_folds": lambda value: isinstance(value, list) and all(map(is_count, value)),
 }
+# The same of an ensemble, whose members have seen every ECG.
+ENSEMBLE_FIELDS: dict[str, FieldKind] = {"provenance.dataset_sha256": dict}
+# As many as a run can have folds.
+MOST_MEMBERS = 100
 # What a model folder of version 1 does not say.
-_SINCE_2: dict[str, Any] = {"input": CONTRACT, "bands": None, "calibration": None}
+_SINCE_2: dict[str, Any] = {"input": CONTRACT, "bands": None, "calibration": None, "members": 1, "licence": None}
 
 
 def weights_name(model: str) -> str:
@@ -69,8 +77,10 @@ def weights_name(model: str) -> str:
     return "model.skops" if model == RANDOM_FOREST else "model.keras"
 
 
-def load_weights(name: str, path: Path, contract: str = CONTRACT) -> keras.Model:
+def load_weights(name: str, path: Path, contract: str = CONTRACT, members: int = 1) -> keras.Model:
     """Build the model ``name`` for an input contract and read its weights from a ``.keras`` file.
+
+    With several ``members`` it is :func:`omi_keras.models.ensemble.build_ensemble`'s.
 
     Raises
     ------
@@ -79,7 +89,7 @@ def load_weights(name: str, path: Path, contract: str = CONTRACT) -> keras.Model
     """
     if not path.is_file():
         raise InputError(f"{path} not found", "not_found")
-    model = build(name, contract=contract)
+    model = build(name, contract=contract) if members == 1 else build_ensemble(name, members, contract)
     try:
         model.load_weights(path)
     except Exception as error:  # Keras raises whatever its zip and HDF5 readers raise
@@ -105,7 +115,7 @@ def write_weights(folder: Path, name: str, what: Path | keras.Model | RandomFore
 
 
 def write_model_info(folder: Path, info: dict[str, Any]) -> None:
-    """Write ``model.json`` beside the other files of a folder that is being made.
+    """Write ``model.json`` and ``MODEL_CARD.md`` beside the other files of a folder that is being made.
 
     Raises
     ------
@@ -119,17 +129,16 @@ def write_model_info(folder: Path, info: dict[str, Any]) -> None:
         raise InputError(f"a threshold is a number from 0 to 1, found {str(threshold)[:40]}", "bad_threshold")
     if not are_bands(bands):
         raise InputError(f"bands are two numbers from 0 to 1 in order, or none, found {str(bands)[:80]}", "bad_bands")
-    write_json(
-        folder / "model.json",
-        {
-            **info,
-            "format_version": FORMAT_VERSION,
-            "kind": "model",
-            "input_details": input_details(info["input"]),
-            "versions": versions(),
-            "sha256": {file.name: sha256(file) for file in sorted(folder.iterdir())},
-        },
-    )
+    content = {
+        **info,
+        "format_version": FORMAT_VERSION,
+        "kind": "model",
+        "input_details": input_details(info["input"]),
+        "versions": versions(),
+        "sha256": {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.name != CARD},
+    }
+    write_json(folder / "model.json", content)
+    write_bytes(folder / CARD, model_card(plain(content)).encode())
 
 
 def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, Path]:
@@ -154,6 +163,9 @@ def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, 
         )
     if not are_bands(info.get("bands")):
         raise InputError(f"{path / 'model.json'} has no good bands; make the model folder again", "bad_bands")
+    members = info.setdefault("members", 1)
+    if not (is_count(members) and 1 <= members <= MOST_MEMBERS):
+        raise InputError(f"{path / 'model.json'} has no good number of members; make the model folder again", "altered")
     for file in {weights_name(name), *sums}:
         if not _is_name(file) or not (path / file).is_file() or sha256(path / file) != sums.get(file):
             raise InputError(f"{path / file} is missing or was altered; make the model folder again", "altered")
@@ -164,7 +176,8 @@ def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, 
         # An imported one has a folds.csv once it is recalibrated: of those ECGs alone.
         imported = "imported_from" in info["provenance"]
         if not imported:
-            read_json(path / "model.json", "a model folder", FORMAT_VERSION, TRAINED_FIELDS)
+            fields = TRAINED_FIELDS if members == 1 else ENSEMBLE_FIELDS
+            read_json(path / "model.json", "a model folder", FORMAT_VERSION, fields)
         kinds = {"ecg_id": tables.name, "patient_id": tables.name, "fold": tables.whole}
         folds = read_table(path / "folds.csv", kinds, "make the model folder again")
         if folds["ecg_id"].duplicated().any():
@@ -173,7 +186,7 @@ def read_model_folder(path: Path) -> tuple[dict[str, Any], pd.DataFrame | None, 
             raise InputError(
                 f"{path / 'folds.csv'}: {BEAT} must be {beat_sum.__doc__}; make the model folder again", "altered"
             )
-        judged = set() if imported else {info["validation_fold"], info["test_fold"]}
+        judged = set() if imported or members > 1 else {info["validation_fold"], info["test_fold"]}
         if not judged <= set(folds["fold"]):
             raise InputError(
                 f"{path / 'folds.csv'} lacks the model's validation or test ECGs; make the model folder again",
@@ -187,11 +200,11 @@ def _is_name(file: str) -> bool:
     return file not in ("", ".", "..") and not set(file) & set("/\\\0")
 
 
-def load_any(name: str, path: Path, contract: str = CONTRACT) -> keras.Model | RandomForest:
+def load_any(name: str, path: Path, contract: str = CONTRACT, members: int = 1) -> keras.Model | RandomForest:
     """The network, or the forest, that a file holds."""
     if name == RANDOM_FOREST:
         from omi_keras.models.random_forest import load_forest
 
         return load_forest(path)
     load_backend()
-    return load_weights(name, path, contract)
+    return load_weights(name, path, contract, members)

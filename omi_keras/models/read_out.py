@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omi_keras.models.ensemble import read_outs
 from omi_keras.recordings.errors import InputError
 
 if TYPE_CHECKING:
     import keras
-
-
-def read_outs(network: keras.Model) -> list[keras.layers.Dense]:
-    """The linear layers that give the logits (batch, 2)."""
-    return [network.layers[-1]]
 
 
 def folded(network: keras.Model, slope: float, intercept: float) -> keras.Model:

@@ -92,7 +92,9 @@ def recalibrated(
         network = folded(network, calibration["slope"], calibration["intercept"])
     local = ecgs[["ecg_id", "patient_id"]].assign(**{BEAT: beat_sums(dataset.beats[row] for row in rows)})
     folds, number = _with_local(model.folds, local, fingerprint["ecgs.csv"])
-    new = {**info, **found, "simulated": any(simulated.values())}
+    # What was measured at the old threshold.
+    kept = {name: value for name, value in info.items() if name not in ("intervals", "subgroups", "judged")}
+    new = {**kept, **found, "simulated": any(simulated.values())}
     new["recalibration_folds"] = [*info.get("recalibration_folds", ()), number]
     return new, folds, network
 

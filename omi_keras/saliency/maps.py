@@ -17,6 +17,7 @@ import numpy as np
 
 from omi_keras.beats.contracts import CONTRACT
 from omi_keras.beats.model_inputs import model_input
+from omi_keras.models.ensemble import members_of, one_member
 from omi_keras.models.fast.fast_form import fast_form
 from omi_keras.models.fast.short_images import without_padded_rows
 from omi_keras.recordings.errors import InputError
@@ -62,8 +63,8 @@ def saliency_maps(
     method
         ``gradient``: |∂ logit / ∂ x|, the paper's (section II.C); ``smoothgrad``: its mean over
         :data:`SMOOTH_SAMPLES` noisy copies; ``gradcam++``: the deepest features that still have a row per lead,
-        weighted by their gradients and stretched to the length of ``x``. ResNet-18 mixes the leads from its first layer
-        on and has no such features.
+        weighted by their gradients and stretched to the length of ``x``; of an ensemble, the mean of its members' maps.
+        ResNet-18 mixes the leads from its first layer on and has no such features.
     seed, ecg_ids
         Of SmoothGrad's noise: each ECG has its own, drawn from the seed and the ECG's name. Only SmoothGrad needs
         the names.
@@ -170,6 +171,13 @@ def _gradcam(model: keras.Model) -> MapFunction:
             "use --method gradient or smoothgrad",
             "no_such_method",
         )
+    if (members := members_of(model)) > 1:
+        of_each = [_gradcam(one_member(model, number)) for number in range(members)]
+
+        def mean(x: np.ndarray, ecg_ids: Sequence[str] = ()) -> np.ndarray:
+            return np.asarray(np.mean([compute(x, ecg_ids) for compute in of_each], axis=0))
+
+        return mean
     with _Quiet():
         from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
     vis = GradcamPlusPlus(keras.Model(list(model.inputs), list(model.outputs)))

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from omi_keras.models.ensemble import own_name
 from omi_keras.saliency.maps import Method, map_function
 
 # With all weights random, a map may agree with the learned one in rank by no more than this.
@@ -61,7 +62,7 @@ def cascading_randomisation(
         for step, layers in enumerate(groups, start=1):
             for layer in layers:
                 _randomise(layer, rng)
-            rows.append(_row(step, layers[-1].name, _correlations(learned, _ranks(compute(batch, ecg_ids)))))
+            rows.append(_row(step, own_name(layers[-1].name), _correlations(learned, _ranks(compute(batch, ecg_ids)))))
             tick(step, len(groups))
     finally:
         model.set_weights(saved)
@@ -75,13 +76,19 @@ def destroyed(table: pd.DataFrame) -> bool:
 
 
 def _groups(model: keras.Model) -> Iterator[list[keras.Layer]]:
-    """Layers with weights from the output to the input; batch normalisations with the layer before them."""
+    """Layers with weights from the output to the input; batch normalisations with the layer before them.
+
+    A layer of an ensemble is that of all its members.
+    """
+    alike: dict[str, list[keras.Layer]] = {}
+    for layer in model.layers:
+        alike.setdefault(own_name(layer.name), []).append(layer)
     waiting: list[keras.Layer] = []
-    for layer in reversed(model.layers):
-        if isinstance(layer, keras.layers.BatchNormalization):
-            waiting.append(layer)
-        elif layer.weights:
-            yield [*waiting, layer]
+    for layers in reversed(alike.values()):
+        if isinstance(layers[0], keras.layers.BatchNormalization):
+            waiting += layers
+        elif layers[0].weights:
+            yield [*waiting, *layers]
             waiting = []
 
 

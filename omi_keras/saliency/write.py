@@ -145,9 +145,11 @@ def _chosen(model: Model, dataset: Dataset, ecg_ids: tuple[str, ...]) -> tuple[n
     cases = "OMI of a dataset that the model was not trained on"
     trained_on = model.info["provenance"].get("dataset_sha256")
     if model.folds is not None and trained_on == dataset.fingerprint():
-        test = model.folds.loc[model.folds["fold"] == model.info["test_fold"], "ecg_id"]
-        omi &= names.isin(set(test)).to_numpy()
-        cases = "OMI of the model's test fold"
+        cases = "OMI of the dataset whose every ECG taught some member of the ensemble"
+        if model.members == 1:
+            test = model.folds.loc[model.folds["fold"] == model.info["test_fold"], "ecg_id"]
+            omi &= names.isin(set(test)).to_numpy()
+            cases = "OMI of the model's test fold"
     if not omi.any():
         raise InputError(f"{dataset.path} has no {cases}; name ECGs with --ecg", "no_cases")
     return np.flatnonzero(omi), cases

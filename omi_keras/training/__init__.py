@@ -6,6 +6,7 @@ from omi_keras.lazy import names_of
 
 if TYPE_CHECKING:
     from omi_keras.training.cross_validation import cross_validate as cross_validate
+    from omi_keras.training.ensemble import ensemble_model as ensemble_model
     from omi_keras.training.learning_curves import learning_curve as learning_curve
     from omi_keras.training.learning_tables import LearningCurve as LearningCurve
     from omi_keras.training.protocol import Protocol as Protocol
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "cross_validate": "omi_keras.training.cross_validation",
+    "ensemble_model": "omi_keras.training.ensemble",
     "LearningCurve": "omi_keras.training.learning_tables",
     "learning_curve": "omi_keras.training.learning_curves",
     "Protocol": "omi_keras.training.protocol",

@@ -8,10 +8,19 @@ from typing import Any
 import pandas as pd
 
 from omi_keras.data.beat_sums import beat_sums
-from omi_keras.data.dataset import load_dataset
+from omi_keras.data.dataset import Dataset, load_dataset
 from omi_keras.models.known_ecgs import BEAT
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.run import dataset_path
+
+
+def dataset_at_hand(run: Path, config: dict[str, Any]) -> Dataset | None:
+    """The dataset that a run was trained on, or None where it is gone or another one."""
+    try:
+        dataset = load_dataset(dataset_path(run, config))
+    except InputError:
+        return None
+    return dataset if dataset.fingerprint() == config["dataset_sha256"] else None
 
 
 def with_beat_sums(folds: pd.DataFrame, run: Path, config: dict[str, Any]) -> pd.DataFrame:
@@ -24,11 +33,7 @@ def with_beat_sums(folds: pd.DataFrame, run: Path, config: dict[str, Any]) -> pd
     run, config
         The run's folder, and its ``config.json``.
     """
-    try:
-        dataset = load_dataset(dataset_path(run, config))
-    except InputError:
-        return folds
-    if dataset.fingerprint() != config["dataset_sha256"]:
+    if (dataset := dataset_at_hand(run, config)) is None:
         return folds
     place = dataset.ecgs["ecg_id"].reset_index().set_index("ecg_id")["index"]
     rows = folds["ecg_id"].map(place)

@@ -83,6 +83,12 @@ def _is_dataset(place: Path, config: dict[str, Any]) -> bool:
         return False
 
 
+def wanted_folds(config: dict[str, Any]) -> list[int]:
+    """The folds that somebody has asked for (``--folds``), from ``config.json``; all of them where it does not say."""
+    every, noted = list(Split.of(config).rounds), config.get("folds")
+    return [fold for fold in every if fold in noted] if isinstance(noted, list) and noted else every
+
+
 def fold_folder(run: Path, fold: int) -> Path:
     """``run/fold-03`` for fold 3."""
     return run / f"fold-{fold:02d}"
@@ -184,6 +190,12 @@ class Run:
         from omi_keras.training.select import select_model
 
         return select_model(self, by)
+
+    def ensemble(self) -> Model:
+        """All its folds as one model (:func:`omi_keras.training.ensemble_model`)."""
+        from omi_keras.training.ensemble import ensemble_model
+
+        return ensemble_model(self)
 
     def evaluate(self, out: str | Path | None = None, *, seed: int = 0, force: bool = False) -> Findings:
         """The paper's tables and figures with intervals over patients; ``out`` makes a report folder of them.

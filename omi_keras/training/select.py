@@ -9,6 +9,8 @@ from omi_keras.evaluation.bands import chosen_bands
 from omi_keras.model import Model
 from omi_keras.models.model_folder import weights_name
 from omi_keras.training.beat_column import with_beat_sums
+from omi_keras.training.description import described
+from omi_keras.training.fold_tests import fold_test
 from omi_keras.training.start import with_known
 
 if TYPE_CHECKING:
@@ -40,5 +42,7 @@ def select_model(run: Run, by: Literal["validation", "test"] = "validation") -> 
         "selected_from_folds": [result.fold for result in run.results],
         "provenance": run.config,
     }
+    parts = {split: [fold_test(run, best, split)] for split in ("validation", "test")}
+    info |= described(run, parts, "test", info["threshold"], best.metrics)
     folds = with_known(with_beat_sums(folds, run.path, run.config), run.path)
     return Model(info, folds, weights=best.path / weights_name(run.model))

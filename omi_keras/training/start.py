@@ -56,6 +56,12 @@ def refuse_start(start: Model, model: str, contract: str, imagenet_weights: Path
             "--start",
             "start",
         )
+    if start.members > 1:
+        raise InputError(
+            f"{start} is an ensemble of {start.members} networks, and one network is trained; go on from one of its "
+            "folds (select without --ensemble)",
+            "start",
+        )
     if start.contract != contract:
         raise InputError(
             f"{start} takes {start.contract}, and was not made for the input contract {contract}; train with "

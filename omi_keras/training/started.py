@@ -21,7 +21,7 @@ from omi_keras.recordings.errors import InputError
 from omi_keras.training.config import CONFIG_VERSION, deciding, read_config
 from omi_keras.training.locks import at_work, beginning, clear_leftovers, refuse_busy
 from omi_keras.training.protocol import Protocol
-from omi_keras.training.run import read_folds, where_dataset_is, write_table
+from omi_keras.training.run import read_folds, wanted_folds, where_dataset_is, write_table
 from omi_keras.training.splits import Split
 from omi_keras.training.start import keep_start, refuse_known
 
@@ -71,7 +71,9 @@ def started_run(
         _ = start.network  # a damaged file is told now
     with ExitStack() as work:
         with beginning(run):
+            continued = resume and run.exists()
             _start(run, dataset, protocol, split, table, start, resume, force)
+            _note_wanted(run, folds, split, continued)
             work.enter_context(at_work(run))
         yield folds
 
@@ -123,6 +125,20 @@ def _start(
         if start is not None:
             about["start"] = {"path": str(start.path), "simulated": start.simulated}
         write_json(folder / "config.json", {"format_version": CONFIG_VERSION, "kind": "run", **settings, **about})
+
+
+def _note_wanted(run: Path, folds: list[int], split: Split, continued: bool) -> None:
+    """Note in ``config.json`` that some folds only are to be trained: an ensemble is of all that were ever asked for.
+
+    A run without the note is to have all of them.
+    """
+    config = read_config(run)
+    wanted = sorted({*folds, *(wanted_folds(config) if continued else ())})
+    noted = {name: value for name, value in config.items() if name != "folds"}
+    if len(wanted) < len(split.rounds):
+        noted["folds"] = wanted
+    if noted != config:
+        write_json(run / "config.json", noted)
 
 
 def refuse_other_settings(run: Path, started: dict[str, Any], wanted: dict[str, Any]) -> None:

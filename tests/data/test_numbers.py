@@ -87,7 +87,7 @@ thirds = pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.m
 
 def no_weights(monkeypatch):
     """Building a network takes a second, and has no number in it."""
-    monkeypatch.setattr(model_module, "load_any", lambda name, path: None)
+    monkeypatch.setattr(model_module, "load_any", lambda *about: None)
 
 
 @pytest.fixture

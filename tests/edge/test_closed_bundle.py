@@ -238,7 +238,7 @@ def test_what_cannot_be_read_is_not_written(bundle, tmp_path, threshold):
     manifest, contents = load(bundle)
     (tmp_path / "new").mkdir()
     with np.load(bundle / "parity.npz") as arrays, pytest.raises(BundleError, match="no threshold between 0 and 1"):
-        write_bundle(tmp_path / "new", contents["model.tflite"], dict(arrays), manifest | {"threshold": threshold})
+        write_bundle(tmp_path / "new", contents["model.tflite"], dict(arrays), manifest | {"threshold": threshold}, "")
     assert not any((tmp_path / "new").iterdir())
 
 

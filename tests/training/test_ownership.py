@@ -55,8 +55,8 @@ def busy(done):
 
 
 def test_force_is_refused_while_a_command_trains_the_run(run, dataset):
-    before = (run / "config.json").read_bytes()
     with started_run(load_dataset(dataset), run, SETTINGS, folds=[2], split=Split(5), resume=True):
+        before = (run / "config.json").read_bytes()
         assert busy(run_cli("train", dataset, run, *FOREST, "--seed", 1, "--force"))
         assert (run / "config.json").read_bytes() == before
         # Other folds of the same run may be trained meanwhile.
