@@ -24,7 +24,7 @@ _ACTIVATION = (
 _SEPTUM = 0
 # What is activated last differs most between people: a slur, a notch or a late S wave around the J point. Its size
 # (mV, mean of an exponential times a normal), its place from the J point (mean and SD, ms), and what readers see of it.
-_LAST_MV, _LAST_MS, _SEEN_MV = 0.08, (-1.0, 8.0), 0.03
+_LAST_MV, _LAST_MS, _SEEN_MV = 0.06, (-4.0, 9.0), 0.03
 # T, mV: of the wall that lies in front, and of the rest of the left ventricle.
 _T_FRONT, _T_REST = np.array([0.09, 0.04, -0.118]), np.array([0.22, 0.12, -0.05])
 
@@ -105,7 +105,7 @@ def draw_anatomy(rng: np.random.Generator, age: float, sex: Sex) -> Anatomy:
         septal_gain=float(min(rng.lognormal(-0.1, 0.4), 2.0)),
         qrs_gain=rng.lognormal(-0.03 if woman else 0.10, 0.17) * (1.0 - 0.003 * (age - 55.0)),
         t_gain=max(0.25, rng.normal(0.92 if woman else 1.05, 0.27)) * (1.0 - 0.004 * (age - 55.0)),
-        qrs_time=float(np.clip(rng.normal(0.86 if woman else 0.91, 0.065), 0.72, 1.13)),
+        qrs_time=float(np.clip(rng.normal(0.80 if woman else 0.85, 0.065), 0.72, 1.13)),
         qt_factor=float(np.clip(rng.normal(1.005 if woman else 0.98, 0.045), 0.86, 1.13)),
         pr_shift=float(np.clip(rng.normal(0.12 * (age - 55.0), 15.0), -28.0, 45.0)),
         t_width=float(np.clip(rng.normal(0.91, 0.12), 0.65, 1.3)),
