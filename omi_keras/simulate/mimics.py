@@ -69,7 +69,7 @@ def left_bundle_branch_block(beat: Beat, severity: float, rng: np.random.Generat
 
 def right_bundle_branch_block(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:
     """Late slow force to the right and front: rSR' in V1, broad S in I and V6, T inverted in V1-V2."""
-    j, width = beat.j_point + rng.uniform(34.0, 50.0), rng.uniform(14.0, 18.0)
+    j, width = beat.j_point + rng.uniform(40.0, 56.0), rng.uniform(14.0, 18.0)
     late = np.array([-0.42, -0.05, -0.50]) * (0.7 + 0.3 * severity)
     # The late right ventricle meets the end of the left one: the last left forces are partly cancelled.
     waves = tuple(
