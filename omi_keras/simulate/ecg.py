@@ -30,7 +30,7 @@ BEAT_SAMPLES, R_SAMPLE = 600, 300
 _GAP_MINUTES = 70.0
 # The waves are built around the time when the last force of QRS has fallen to a fifteenth. Cardiologists call the end
 # of QRS what comes after all of it: so much later, by how they mark real beats (docs/explanation/signal.md).
-J_SEEN_MS = 9.0
+J_SEEN_MS = 11.0
 # What a condition does to the heart rate, beats per minute.
 _RATE_SHIFTS = {"pericarditis": 14.0, "diffuse ischaemia": 12.0, "early repolarisation": -8.0, "RCA": -9.0}
 
@@ -128,7 +128,7 @@ def draw_patient(plan: PlannedECG, seed: int) -> Patient:
         anatomy=anatomy,
         mimic=mimic,
         beat=beat,
-        occlusion=draw_occlusion(rng, plan.artery) if plan.omi else None,
+        occlusion=draw_occlusion(rng, plan.artery, anatomy.qrs_gain) if plan.omi else None,
         noise_level=float(rng.lognormal(0.0, 0.3)),
     )
 
@@ -167,7 +167,7 @@ def simulate_ecg(plan: PlannedECG, seed: int = 0) -> SimulatedECG:
     signal = to_millivolts(record(vector, field, rng, plan.site, noise_level, fault, plan.shift))
 
     true = true_beat(beat, rhythm, anatomy, exchanged(field, fault))
-    j_ms = beat.j_point + J_SEEN_MS
+    j_ms = beat.j_point + J_SEEN_MS + beat.slur
     st_sample = R_SAMPLE + round((j_ms + 60.0) * SAMPLING_RATE / 1000.0)
     in_strip = rhythm.recorded
     return SimulatedECG(

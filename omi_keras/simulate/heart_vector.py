@@ -107,11 +107,14 @@ class Beat:
         In any order.
     onset, j_point
         Where the QRS begins and ends, ms after the R peak.
+    slur
+        ms by which a last small force makes the end of QRS seem later.
     """
 
     waves: tuple[Wave, ...]
     onset: float
     j_point: float
+    slur: float = 0.0
 
     def part(self, part: Part) -> tuple[Wave, ...]:
         """Return the waves of one part."""

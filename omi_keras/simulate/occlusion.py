@@ -73,13 +73,14 @@ class Occlusion:
     minutes: float
 
 
-def draw_occlusion(rng: np.random.Generator, artery: str) -> Occlusion:
+def draw_occlusion(rng: np.random.Generator, artery: str, voltage: float = 1.0) -> Occlusion:
     """Draw a patient's occlusion, as it is on arrival.
 
     Sizes are lognormal: most stay below the millimetre criteria of STEMI (0.1 mV, in V2-V3 0.2 mV), a few are
-    massive.
+    massive. They are in proportion to the ``voltage`` of the patient's QRS (Armstrong et al., Am J Cardiol
+    2012;110:977-983; Smith, Am J Emerg Med 2005;23:279-287).
     """
-    st = rng.lognormal(np.log(0.085), 0.75)
+    st = rng.lognormal(np.log(0.085), 0.75) * voltage
     minutes = rng.lognormal(np.log(100.0), 0.9)
     return Occlusion(
         artery=artery,
