@@ -173,7 +173,7 @@ def prepared(
     start = None
     if options["start"]:
         start = open_start(options["start"])
-        if told and start.folds is None:
+        if told and (start.folds is None or "imported_from" in start.info["provenance"]):
             why = "so nobody can say whether it knows who is tested"
             click.echo(f"what {start} was trained on is not known, {why}", err=True)
     from omi_keras.models.backend import load_backend

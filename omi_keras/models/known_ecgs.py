@@ -38,5 +38,7 @@ def known_sums(info: dict[str, Any], folds: pd.DataFrame | None) -> tuple[frozen
     if folds is None or BEAT not in folds:
         return frozenset(), False
     sums = known_ecgs(info, folds)[BEAT].fillna("")
-    elsewhere = "imported_from" in info.get("provenance", {})
+    provenance = info.get("provenance", {})
+    start = provenance.get("start")
+    elsewhere = "imported_from" in provenance or (isinstance(start, dict) and start.get("complete") is False)
     return frozenset(sums[sums != ""]), not elsewhere and bool((sums != "").all())

@@ -93,11 +93,11 @@ def refuse_known(
     by_name = same or not other_patients
     known = known_ecgs(start.info, start.folds)
     people = {one_form(str(name)) for name in known["patient_id"]} if by_name else set()
-    sums = known_sums(start.info, start.folds) or frozenset()
+    sums, _ = known_sums(start.info, start.folds)
     signs = {
         "patient_id": found["patient_id"].map(lambda name: one_form(str(name)) in people).to_numpy(bool),
         "ecg_id": found["ecg_id"].isin(set(known["ecg_id"]) if by_name else ()).to_numpy(bool),
-        "median beat": np.array([are_among(dataset.beats[row : row + 1], sums)[0] for row in rows], bool),
+        "median beat": are_among((dataset.beats[row] for row in rows), sums),
     }
     for sign, of in signs.items():
         if not of.any():

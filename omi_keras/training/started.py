@@ -16,6 +16,7 @@ from omi_keras.data.foreign import refuse_inside
 from omi_keras.data.writer import write_dataset
 from omi_keras.model import Model
 from omi_keras.models.catalogue import build
+from omi_keras.models.known_ecgs import known_sums
 from omi_keras.models.weights.imagenet import read_imagenet_weights, start_from_imagenet
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.config import CONFIG_VERSION, deciding, read_config
@@ -123,7 +124,8 @@ def _start(
             "versions": versions(),
         }
         if start is not None:
-            about["start"] = {"path": str(start.path), "simulated": start.simulated}
+            _, complete = known_sums(start.info, start.folds)
+            about["start"] = {"path": str(start.path), "simulated": start.simulated, "complete": complete}
         write_json(folder / "config.json", {"format_version": CONFIG_VERSION, "kind": "run", **settings, **about})
 
 

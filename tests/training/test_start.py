@@ -15,6 +15,7 @@ import omi_keras as omi
 from omi_keras.data.dataset import load_dataset
 from omi_keras.data.in_place import refuse_existing
 from omi_keras.models import model_folder
+from omi_keras.models.known_ecgs import known_sums
 from omi_keras.recordings.errors import InputError
 from omi_keras.training import cross_validation, fit
 from omi_keras.training.settings import settle
@@ -78,7 +79,7 @@ def test_it_starts_from_the_model_s_weights(hospitals, tmp_path):
     config = json.loads((tmp_path / "on" / "config.json").read_text(encoding="utf-8"))
     info = json.loads((hospitals / "model" / "model.json").read_text(encoding="utf-8"))
     assert config["start_sha256"] == info["sha256"]["model.keras"]
-    assert config["start"] == {"path": str(hospitals / "model"), "simulated": True}
+    assert config["start"] == {"path": str(hospitals / "model"), "simulated": True, "complete": True}
     assert config["learning_rate"] == 1e-30
     assert settle("mayo-alvd", {}, start=omi.load_model(hospitals / "model")).learning_rate == 1e-4
     refuse_existing(tmp_path / "on", "config.json", force=True)  # nothing in it is strange to --force
@@ -237,6 +238,9 @@ def test_a_successor_remembers_whom_its_start_knew(hospitals, tmp_path):
     own = set(known_to(run_model(run))["ecg_id"])
     assert set(known_to(successor)["ecg_id"]) == own | set(known_to(start)["ecg_id"])
     assert not successor.folds["ecg_id"].duplicated().any()
+    sums, complete = known_sums(successor.info, successor.folds)
+    assert complete
+    assert known_sums(start.info, start.folds)[0] < sums
     with pytest.raises(InputError, match="trained or validated"):
         omi.cross_validate(load_dataset(hospitals / "here"), tmp_path / "back", start=successor, **how)
     from edge.export import gate_rows
@@ -266,6 +270,7 @@ def test_what_an_imported_model_knows_nobody_can_say(hospitals, tmp_path):
     assert "Training of mayo-alvd went on from the model" in page
     model = omi.load_run(tmp_path / "run").select()
     assert len(model.folds) == len(pd.read_csv(tmp_path / "run" / "folds.csv"))
+    assert known_sums(model.info, model.folds)[1] is False
 
 
 def test_a_run_is_not_replaced_by_one_that_starts_from_it(hospitals, tmp_path):
