@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omi_keras.data.first_ecgs import first_ecgs, time_column
@@ -63,6 +63,7 @@ def test_spellings_of_one_patient_are_one():
     assert first_ecgs(table).tolist() == [True, False, False, True]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.none() | st.integers(0, 9)), max_size=30))
 def test_each_patient_has_one_and_none_of_his_is_earlier(ecgs):
     table = pd.DataFrame(
