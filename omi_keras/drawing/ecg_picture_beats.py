@@ -151,13 +151,14 @@ def _lead(samples: np.ndarray, level: np.ndarray | None, x: float, y: float, gai
     # Yellow on white paper is no line without a dark one beneath.
     items: list[Item] = [Line(points, SOFT, 1.0) for points in whole]
     window = len(samples) // len(level)
+    coloured: list[Item] = []
     for a, b in pairwise([0, *(np.flatnonzero(np.diff(level)) + 1).tolist(), len(level)]):
         share = level[a] / (_COLOURS - 1)
         data = {"saliency": round(share, 3), "from-ms": (CROP_START + a * window - R_SAMPLE) * MS}
         # Each piece runs into the next one's first sample, so that there are no gaps.
         pieces = traced(slice(a * window, b * window + 1))
-        items += [Line(points, saliency_colour(share), 0.7, data=data) for points in pieces]
-    return items
+        coloured += [Line(points, saliency_colour(share), 0.0, data=data) for points in pieces]
+    return [*items, Group(coloured, line=0.7)]
 
 
 def _levels(saliency: np.ndarray) -> np.ndarray:
