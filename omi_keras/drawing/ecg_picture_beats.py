@@ -19,7 +19,7 @@ MM_PER_S = 50.0
 _MM_PER_SAMPLE = MM_PER_S * MS / 1000.0
 # The most enlarged gain that holds ST and T of every lead; tall QRS complexes may leave their cell, but not where their
 # colours tell something.
-GAINS = (20.0, 10.0, 5.0)
+GAINS = (20.0, 10.0, 7.5, 5.0)
 COLUMNS, CELL, ROW = 6, 40.0, 32.5
 WIDTH, HEIGHT = COLUMNS * CELL, 2 * ROW
 _BASELINE = 20.0
@@ -103,14 +103,15 @@ def legend(x: float, y: float, measures: BeatMeasures | None, saliency: bool) ->
 
 def _gain(beat: np.ndarray, measures: BeatMeasures | None) -> float:
     """mm/mV; the highest that keeps ST and T, or without measures the whole beat, on the paper of their cells."""
-    first, last = CROP_START, CROP_STOP - 1
+    # Below the names of leads; where QRS would be cut off, beside them.
+    first, last, above = CROP_START, CROP_STOP - 1, 1.0
     if measures is not None:
         first = round(R_SAMPLE + measures.marks_ms.get("J", 60.0) / MS)
-        last = round(R_SAMPLE + measures.marks_ms.get("T end", 400.0) / MS)
+        last, above = round(R_SAMPLE + measures.marks_ms.get("T end", 400.0) / MS), 5.0
     shown = beat[:, first : last + 1]
     shown = shown[np.isfinite(shown)]
     high, low = float(shown.max(initial=0.0)), float(shown.min(initial=0.0))
-    fits = (gain for gain in GAINS if gain * high < _BASELINE - 5.0 and -gain * low < ROW - _BASELINE - 1.0)
+    fits = (gain for gain in GAINS if gain * high < _BASELINE - above and -gain * low < ROW - _BASELINE - 1.0)
     return next(fits, GAINS[-1])
 
 
@@ -151,13 +152,14 @@ def _lead(samples: np.ndarray, level: np.ndarray | None, x: float, y: float, gai
     # Yellow on white paper is no line without a dark one beneath.
     items: list[Item] = [Line(points, SOFT, 1.0) for points in whole]
     window = len(samples) // len(level)
+    coloured: list[Item] = []
     for a, b in pairwise([0, *(np.flatnonzero(np.diff(level)) + 1).tolist(), len(level)]):
         share = level[a] / (_COLOURS - 1)
         data = {"saliency": round(share, 3), "from-ms": (CROP_START + a * window - R_SAMPLE) * MS}
         # Each piece runs into the next one's first sample, so that there are no gaps.
         pieces = traced(slice(a * window, b * window + 1))
-        items += [Line(points, saliency_colour(share), 0.7, data=data) for points in pieces]
-    return items
+        coloured += [Line(points, saliency_colour(share), 0.0, data=data) for points in pieces]
+    return [*items, Group(coloured, line=0.7)]
 
 
 def _levels(saliency: np.ndarray) -> np.ndarray:

@@ -248,7 +248,8 @@ def _sheet(
     if measures is not None:
         items += words.intervals(measures, LEFT, y + 12.7)
     if measures is not None or refusal or flags:
-        items += words.quality(flags, bool(refusal), LEFT, y + (12.4 if measures is None else 16.7), wide)
+        unknown = measures is None or not measures.marks_ms
+        items += words.quality(flags, unknown, LEFT, y + (12.4 if measures is None else 16.7), wide)
     if judged is not None:
         items += words.probability_scale(judged, _SCALE_LEFT, y)
     y = _HEAD

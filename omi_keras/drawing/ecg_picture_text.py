@@ -101,14 +101,14 @@ def _numbers(measures: BeatMeasures) -> list[tuple[str, str, float, str]]:
     ]
 
 
-def quality_said(flags: tuple[str, ...], refused: bool) -> str:
+def quality_said(flags: tuple[str, ...], unknown: bool) -> str:
     """Flags in words."""
-    return f"Quality: {'; '.join(in_words(flags)) or ('not judged' if refused else 'good')}"
+    return f"Quality: {'; '.join(in_words(flags)) or ('not judged' if unknown else 'good')}"
 
 
-def quality(flags: tuple[str, ...], refused: bool, left: float, top: float, width: float) -> list[Item]:
+def quality(flags: tuple[str, ...], unknown: bool, left: float, top: float, width: float) -> list[Item]:
     """The same, two lines at most."""
-    lines = wrapped(quality_said(flags, refused), width, 2.6, lines=2)
+    lines = wrapped(quality_said(flags, unknown), width, 2.6, lines=2)
     items: list[Item] = [Text(left, top + 3.3 * k, line, 2.6) for k, line in enumerate(lines)]
     return [Group(items, {"part": "quality", "flags": " ".join(flags)})]
 
@@ -185,10 +185,12 @@ def _bar(lead: str, mv: float, left: float, y: float, zero: float, reach: float,
     if abs(mv) > ST_REACH:
         tip, back = (zero + reach + 1.2, zero + reach) if mv > 0 else (zero - reach - 1.2, zero - reach)
         items.append(Line(np.array([[back, middle - 1], [tip, middle], [back, middle + 1]]), style["colour"], 0.35))
-    told = f"{mv:+.2f}".replace("-", "−")
-    if float(f"{mv:.2f}") == 0.0:
-        told = "0.00"
-    return [*items, Text(left + 35.0, base, told, 2.6, "end")]
+    return [*items, Text(left + 35.0, base, _signed(mv), 2.6, "end")]
+
+
+def _signed(mv: float) -> str:
+    """With its sign, but for what is rounded to nothing."""
+    return f"{mv:+.2f}".replace("-", "−") if abs(mv) >= 0.005 else "0.00"
 
 
 def stemi_said(measures: BeatMeasures) -> str:
@@ -221,9 +223,10 @@ def described(measures: BeatMeasures | None, judged: Judgement | None, flags: tu
         known = [(name, value, unit) for name, _, value, unit in _numbers(measures) if not math.isnan(value)]
         said.append(", ".join(f"{name} {value:.0f}{unit}" for name, value, unit in known))
         levels = zip(LEADS, measures.st_mv.tolist(), strict=True)
-        said.append(f"ST at J+{ST_AFTER_J} in mV: " + ", ".join(f"{lead} {mv:+.2f}" for lead, mv in levels if mv == mv))
+        if told := ", ".join(f"{lead} {_signed(mv)}" for lead, mv in levels if not math.isnan(mv)):
+            said.append(f"ST at J+{ST_AFTER_J} in mV: {told}")
         said.append(stemi_said(measures))
     if refusal:
         said.append(f"No median beat: {refusal}")
-    said.append(quality_said(flags, bool(refusal)))
+    said.append(quality_said(flags, measures is None or not measures.marks_ms))
     return ". ".join(part for part in said if part) + "."

@@ -21,7 +21,10 @@ Data = Mapping[str, str | float | int]
 
 @dataclass(frozen=True)
 class Line:
-    """A line through points (k, 2), or an area that it encloses when ``fill`` is a colour."""
+    """A line through points (k, 2), or an area that it encloses when ``fill`` is a colour.
+
+    ``line`` is its width; 0: as its group says.
+    """
 
     points: np.ndarray
     colour: str = "none"
@@ -72,10 +75,11 @@ class Dot:
 
 @dataclass(frozen=True)
 class Group:
-    """Items that belong together, and what they show as data attributes."""
+    """Items that belong together, and what they show as data attributes; ``line``: width of lines that have none."""
 
     items: Sequence[Item]
     data: Data = field(default_factory=dict)
+    line: float = 0.0
 
 
 Item = Line | Text | Grid | Dot | Group

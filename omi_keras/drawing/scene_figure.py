@@ -30,12 +30,12 @@ def scene_figure(items: Iterable[Item], width: float, height: float, dpi: float)
     return figure
 
 
-def _draw(axes: Axes, items: Iterable[Item]) -> None:
+def _draw(axes: Axes, items: Iterable[Item], width: float = 0.0) -> None:
     for item in items:
         if isinstance(item, Group):
-            _draw(axes, item.items)
+            _draw(axes, item.items, item.line or width)
         elif isinstance(item, Line):
-            _line(axes, item)
+            _line(axes, item, item.line or width)
         elif isinstance(item, Text):
             halo = [withStroke(linewidth=0.9 * _POINTS, foreground="white")] if item.halo else None
             axes.text(
@@ -55,14 +55,14 @@ def _next(axes: Axes) -> float:
     return 1.0 + len(axes.get_children())
 
 
-def _line(axes: Axes, line: Line) -> None:
+def _line(axes: Axes, line: Line, width: float) -> None:
     if line.fill != "none":
         axes.add_patch(Polygon(line.points, facecolor=line.fill, linewidth=0, zorder=_next(axes)))
     if line.colour != "none":
         # Dashes are told in widths of the line.
-        dash = (0, tuple(part / line.line for part in line.dash)) if line.dash else "-"
+        dash = (0, tuple(part / width for part in line.dash)) if line.dash else "-"
         axes.plot(
-            *np.asarray(line.points).T, color=line.colour, linewidth=line.line * _POINTS, linestyle=dash,
+            *np.asarray(line.points).T, color=line.colour, linewidth=width * _POINTS, linestyle=dash,
             solid_capstyle="butt", dash_capstyle="butt", zorder=_next(axes),
         )  # fmt: skip
 

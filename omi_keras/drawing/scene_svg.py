@@ -49,7 +49,8 @@ def text(content: str) -> str:
 def _drawn(items: Iterable[Item]) -> Iterator[str]:
     for item in items:
         if isinstance(item, Group):
-            yield f"<g{_data(item.data)}>"
+            width = f' stroke-width="{_unit(item.line)}"' if item.line else ""
+            yield f"<g{_data(item.data)}{width}>"
             yield from _drawn(item.items)
             yield "</g>"
         elif isinstance(item, Line):
@@ -83,7 +84,9 @@ def _line(line: Line) -> str:
     steps = np.diff(points, axis=0).ravel().tolist()
     # A minus sign parts two numbers as well as a space does.
     way = "".join(f"{step}" if step < 0 else f" {step}" for step in steps).lstrip()
-    stroke = f' stroke="{line.colour}" stroke-width="{_unit(line.line)}"' if line.colour != "none" else ""
+    stroke = f' stroke="{line.colour}"' if line.colour != "none" else ""
+    if stroke and line.line:
+        stroke += f' stroke-width="{_unit(line.line)}"'
     dash = f' stroke-dasharray="{" ".join(str(_unit(part)) for part in line.dash)}"' if line.dash else ""
     fill = f' fill="{line.fill}"' if line.fill != "none" else ""
     return f'<path{_data(line.data)}{stroke}{dash}{fill} d="M{points[0, 0]} {points[0, 1]}l{way}"/>'
