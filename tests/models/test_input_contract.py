@@ -4,11 +4,16 @@ import json
 
 import numpy as np
 import pytest
+from helpers import random_state
 
+from edge.minimal_filtering import minimal_filtering
 from omi_keras.beats.model_inputs import model_input
 from omi_keras.model import Model, load_model
 from omi_keras.models.catalogue import NETWORKS, build
+from omi_keras.models.fast.fast_form import F2, F4, fast_form
+from omi_keras.models.fast.training_form import training_form
 from omi_keras.models.inference import omi_probability
+from omi_keras.models.weights.torch_weights import load_torch_parameters
 from omi_keras.recordings.errors import InputError
 
 ABOUT = {"model": "ecg-smart-net", "simulated": True, "threshold": 0.4, "metrics": {}, "provenance": {}}
@@ -32,6 +37,20 @@ def test_networks_take_the_input_of_their_contract(name):
     network = build(name, seed=0, contract="maxabs-200")
     assert network.input_shape == (None, 12, 200, 1)
     assert [weight.shape for weight in network.weights] == [weight.shape for weight in build(name, seed=0).weights]
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "mayo-alvd"])
+def test_the_fast_forms_are_the_same_function_of_that_input(name):
+    network = build(name, contract="maxabs-200")
+    load_torch_parameters(network, random_state(name, 5))
+    x = model_input(np.cumsum(np.random.default_rng(1).normal(size=(2, 12, 600)), axis=2), "maxabs-200")[..., None]
+    expected = np.asarray(network(x))
+    forms = [fast_form(network, F2), fast_form(network, F4), training_form(network)]
+    if name != "resnet18":
+        forms.append(minimal_filtering(network))
+    for form in forms:
+        found = np.concatenate([np.asarray(form(one[None])) for one in x])
+        assert np.abs(found - expected).max() <= 2e-5 * np.abs(expected).max()
 
 
 def test_a_model_folder_remembers_contract_and_bands(folder):
