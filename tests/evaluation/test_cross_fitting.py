@@ -92,3 +92,15 @@ def test_the_order_of_the_ecgs_is_no_matter():
     again = recalibration(omi[mixed], logit[mixed], patient_id[mixed], **TARGETS)
     assert again["bands"] == pytest.approx(found["bands"])
     assert again["calibration"]["slope"] == pytest.approx(found["calibration"]["slope"])
+
+
+def test_a_slope_that_is_lost_without_a_tenth_does_not_end_it():
+    """Of all patients it is just above 0."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        omi, patient_id = np.repeat([1, 0], [30, 30]), np.array([f"p{number}" for number in range(60)])
+        logit = rng.normal(0.02 * omi, 1)
+        if logit[omi == 1].mean() <= logit[omi == 0].mean():
+            continue
+        found = recalibration(omi, logit, patient_id, **TARGETS)
+        assert found["calibration"]["slope"] > 0
