@@ -67,6 +67,7 @@ def recalibration(
     bands = find_bands(omi, probability, patient, **targets, guaranteed=guaranteed)
     details = describe_bands(omi, probability, patient, bands, **targets)
     judged = _cross_fitted(omi, logit, patient, slope, {**targets, "guaranteed": guaranteed}, seed)
+    both = {"before": probability_of(logit), "cross_fitted": judged["probability"]}
     # A side that has no threshold now had none that could be judged.
     sides = {name: None if bands[name] is None else judged[name] for name in bands}
     details |= band_rates(omi == 1, sides["rule_out"], sides["rule_in"], patient)
@@ -83,10 +84,8 @@ def recalibration(
             "rule": f"the slope is fitted from {FEWEST_FOR_SLOPE} patients of either class on",
             **{name: details[name] for name in ("ecgs", "patients", "omi", "omi_patients")},
             "patients_without_omi": np.unique(patient[omi == 0]).size,
-            "before_and_after": {
-                name: {"brier": brier_score(omi, said), **calibration_fit(omi, said, patient)}
-                for name, said in (("before", probability_of(logit)), ("cross_fitted", judged["probability"]))
-            },
+            "brier": {name: brier_score(omi, said) for name, said in both.items()},
+            "calibration_fit": {name: calibration_fit(omi, said, patient) for name, said in both.items()},
             "folds": judged["folds"],
             "seed": seed,
         },
