@@ -14,13 +14,7 @@ from omi_keras.beats.median_beats import median_beat
 from omi_keras.data.artifacts import new_folder, sha256, write_bytes
 from omi_keras.models.answers import probability
 from omi_keras.models.catalogue import RANDOM_FOREST
-from omi_keras.models.model_folder import (
-    load_any,
-    read_model_folder,
-    weights_name,
-    write_model_info,
-    write_weights,
-)
+from omi_keras.models.model_folder import load_any, read_model_folder, weights_name, write_model_info, write_weights
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.record import Record
 

@@ -24,6 +24,7 @@ from omi_keras.evaluation.calibration_fit import calibration_fit
 from omi_keras.evaluation.metrics import best_f1_threshold, confusion_rates, ranking_metrics
 from omi_keras.evaluation.platt import FEWEST_FOR_SLOPE, Platt, enough_for_slope, fit_platt, probability_of
 from omi_keras.evaluation.proportions import rate_intervals
+from omi_keras.recordings.errors import InputError
 
 # An interval as wide as this says little.
 WIDE = 0.2
@@ -66,6 +67,7 @@ def recalibration(
     bands = find_bands(omi, probability, patient, **targets, guaranteed=guaranteed)
     details = describe_bands(omi, probability, patient, bands, **targets)
     judged = _cross_fitted(omi, logit, patient, slope, {**targets, "guaranteed": guaranteed}, seed)
+    both = {"before": probability_of(logit), "cross_fitted": judged["probability"]}
     # A side that has no threshold now had none that could be judged.
     sides = {name: None if bands[name] is None else judged[name] for name in bands}
     details |= band_rates(omi == 1, sides["rule_out"], sides["rule_in"], patient)
@@ -82,10 +84,8 @@ def recalibration(
             "rule": f"the slope is fitted from {FEWEST_FOR_SLOPE} patients of either class on",
             **{name: details[name] for name in ("ecgs", "patients", "omi", "omi_patients")},
             "patients_without_omi": np.unique(patient[omi == 0]).size,
-            "before_and_after": {
-                name: {"brier": brier_score(omi, said), **calibration_fit(omi, said, patient)}
-                for name, said in (("before", probability_of(logit)), ("cross_fitted", judged["probability"]))
-            },
+            "brier": {name: brier_score(omi, said) for name, said in both.items()},
+            "calibration_fit": {name: calibration_fit(omi, said, patient) for name, said in both.items()},
             "folds": judged["folds"],
             "seed": seed,
         },
@@ -103,7 +103,7 @@ def _cross_fitted(
     not_ruled_out, ruled_in = np.ones(omi.size, bool), np.zeros(omi.size, bool)
     for number in range(folds):
         rest, part = fold != number, fold == number
-        fit = fit_platt(omi[rest], logit[rest], patient[rest], slope=slope)
+        fit = _fit(omi[rest], logit[rest], patient[rest], slope)
         others, probability[part] = (probability_of(fit.log_odds(logit[rows])) for rows in (rest, part))
         alarm[part] = probability[part] >= best_f1_threshold(omi[rest], others)
         bands = find_bands(omi[rest], others, patient[rest], **targets)
@@ -113,6 +113,16 @@ def _cross_fitted(
             ruled_in[part] = probability[part] >= bands["rule_in"]
     found = {"probability": probability, "alarm": alarm, "rule_out": not_ruled_out, "rule_in": ruled_in}
     return {**found, "folds": folds}
+
+
+def _fit(omi: np.ndarray, logit: np.ndarray, patient: np.ndarray, slope: bool) -> Platt:
+    """Without a tenth of the patients a slope near 0 may fall below it, where the intercept alone can be moved."""
+    try:
+        return fit_platt(omi, logit, patient, slope=slope)
+    except InputError as error:
+        if error.reason != "no_order":
+            raise
+        return fit_platt(omi, logit, patient, slope=False)
 
 
 def _metrics(omi: np.ndarray, probability: np.ndarray, alarm: np.ndarray, patient: np.ndarray) -> dict[str, float]:

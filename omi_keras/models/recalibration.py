@@ -158,4 +158,6 @@ def _with_local(folds: pd.DataFrame | None, local: pd.DataFrame, sha256: str) ->
     before = folds if BEAT in folds else folds.assign(**{BEAT: ""})
     both = pd.concat([before, local], ignore_index=True)
     # Columns that only a run has say nothing of local ECGs.
-    return both.assign(**{name: both[name].fillna("") for name in before if name not in local}), number
+    others = [name for name in before.columns if name not in local]
+    both[others] = both[others].fillna("")
+    return both, number

@@ -16,6 +16,7 @@ from omi_keras.evaluation.platt import probability_of
 from omi_keras.measures.features import FEATURES, beat_features
 from omi_keras.model import Model, load_model
 from omi_keras.models.catalogue import NETWORKS, build
+from omi_keras.models.ensemble import ensemble_of
 from omi_keras.models.inference import omi_probability, predict_logits
 from omi_keras.models.known_ecgs import known_sums
 from omi_keras.models.random_forest import grow_forest
@@ -77,6 +78,15 @@ def test_of_every_network_only_the_read_out_changes_and_can_be_had_again(name):
     assert all(np.array_equal(a, b) for a, b in zip(others, same, strict=True))
     np.testing.assert_allclose(new_kernel, 0.37 * kernel, rtol=1e-6)
     np.testing.assert_allclose(new_bias, 0.37 * bias + [0.625, -0.625], rtol=1e-6)
+    again = unfolded(twin, kept_read_outs(network), 0.37, -1.25).get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(again, network.get_weights(), strict=True))
+
+
+def test_of_an_ensemble_every_member_is_scaled(beats):
+    network = ensemble_of([build("mayo-alvd", seed=seed) for seed in (1, 2, 3)])
+    twin = folded(network, 0.37, -1.25)
+    before, then = (predict_logits(one, beats[:3]).astype(np.float64) for one in (network, twin))
+    np.testing.assert_allclose(np.diff(then), 0.37 * np.diff(before) - 1.25, atol=1e-5)
     again = unfolded(twin, kept_read_outs(network), 0.37, -1.25).get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(again, network.get_weights(), strict=True))
 
