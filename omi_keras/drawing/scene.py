@@ -139,10 +139,14 @@ def cut_off(samples_mv: np.ndarray, baseline: float, mm_per_mv: float, top: floa
         return bool(((y < top) | (y > bottom)).any())
 
 
+# About as wide as letters of Arial are, in sizes of the font; of what is not here, CJK for one, nobody knows.
+_WIDTHS = {0.28: " .,:;'|ijlI", 0.36: "ftr()/-·°", 0.9: "mwM%", 1.0: "W@—"}
+_WIDTH = {letter: width for width, letters in _WIDTHS.items() for letter in letters}
+
+
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """About how wide a text is in Arial or what takes its place, mm."""
-    shares = (0.28 if c in " .,:;'|ijlI" else 0.36 if c in "ftr()/-·°" else 0.7 if c.isupper() else 0.56 for c in text)
-    em = sum(0.86 if c in "mwMW%" else share for c, share in zip(text, shares, strict=True))
+    em = sum(_WIDTH.get(c, 0.56 if c < "\u0250" and not c.isupper() else 0.72 if c < "\u1100" else 1.05) for c in text)
     return size * em * (1.06 if bold else 1.0)
 
 

@@ -236,10 +236,10 @@ MADE = {
 # What is written and marked on them. The lines are compared with the signal itself, in millimetres (above), because the
 # last bits of a machine's arithmetic may move a point by 1/40 mm.
 GOLDEN = {
-    "normal": "68e9ed4d6d3217b5",
-    "inferior": "fae85f12c35375d7",
-    "anterior": "070f07dd0527d5b1",
-    "flat lead": "8c56db4f5cec84f1",
+    "normal": "82e00dffaf05739c",
+    "inferior": "cbdc7331b12e91f2",
+    "anterior": "788645526aede596",
+    "flat lead": "df9b3f5f92430087",
     "two beats": "a377b9b242065350",
 }
 
