@@ -19,7 +19,9 @@ def chromium(tmp_path, *arguments):
     if program is None:
         pytest.skip("no Chromium on this machine: set CHROMIUM to its path or install it")
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    done = subprocess.run([program, *options, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [program, *options, *arguments], capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

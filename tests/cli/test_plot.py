@@ -113,8 +113,12 @@ def test_a_device_draws_without_the_train_extra(recordings, tmp_path):
         "main()\n"
     )
     command = [sys.executable, "-c", check, "plot", str(recordings[0])]
-    done = subprocess.run([*command, str(tmp_path / "a.svg")], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [*command, str(tmp_path / "a.svg")], capture_output=True, encoding="utf-8", check=False, timeout=60
+    )
     assert done.returncode == 0, done.stderr
-    done = subprocess.run([*command, str(tmp_path / "a.png")], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [*command, str(tmp_path / "a.png")], capture_output=True, encoding="utf-8", check=False, timeout=60
+    )
     assert done.returncode == 2 and "pip install 'omi-keras[train]'" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.svg"]
