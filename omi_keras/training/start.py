@@ -62,11 +62,6 @@ def refuse_start(start: Model, model: str, contract: str, imagenet_weights: Path
             "folds (select without --ensemble)",
             "start",
         )
-    if start.info.get("members", 1) != 1:
-        raise InputError(
-            f"{start} is an ensemble of {start.info['members']} networks; go on from one of them (omi-keras select)",
-            "start",
-        )
     if start.contract != contract:
         raise InputError(
             f"{start} takes {start.contract}, and was not made for the input contract {contract}; train with "

@@ -146,7 +146,7 @@ def test_another_network_is_refused(options, sentence, hospitals, tmp_path):
 def test_an_ensemble_or_another_input_contract_is_refused(hospitals, tmp_path):
     start = omi.load_model(hospitals / "model")
     several = omi.model.Model(start.info | {"members": 3}, start.folds, weights=start.weights)
-    with pytest.raises(InputError, match="is an ensemble of 3 networks; go on from one of them"):
+    with pytest.raises(InputError, match="is an ensemble of 3 networks, and one network is trained"):
         omi.cross_validate(load_dataset(hospitals / "there"), tmp_path / "run", "mayo-alvd", start=several, **STILL)
     other = omi.model.Model(start.info | {"input": "maxabs-200"}, start.folds, weights=start.weights)
     with pytest.raises(InputError, match="takes maxabs-200, and was not made for the input contract zscore-400"):
