@@ -41,6 +41,7 @@ def main() -> None:
       omi-keras evaluate run/ report/
       omi-keras select run/ model/
       omi-keras validate model/ validation/ --dataset elsewhere/
+      omi-keras recalibrate model/ local/ local-model/
       omi-keras saliency model/ dataset/ saliency/
       omi-keras export-tflite model/ bundle/ --dataset dataset/
       omi-keras predict bundle/ patient.hea
