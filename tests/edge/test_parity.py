@@ -159,7 +159,7 @@ def test_truncated_files_are_refused(bundle, name, share):
         verify(bundle)
 
 
-@pytest.mark.parametrize(("one", "other"), [FILES[:2], FILES[1:3], FILES[2:]])
+@pytest.mark.parametrize(("one", "other"), [FILES[:2], FILES[1:3], FILES[2:4], FILES[3:]])
 def test_swapped_files_are_refused(bundle, one, other):
     (bundle / one).rename(bundle / "aside")
     (bundle / other).rename(bundle / one)
