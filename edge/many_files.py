@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge.detector import Detection
 from omi_keras.recordings.errors import InputError
@@ -14,11 +14,28 @@ from omi_keras.recordings.paths import check_path
 READERS = ("wfdb", "pydicom", "defusedxml")
 
 
-def judge_files(detect: Callable[[Path], Detection], files: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """Rows of what ``detect`` says of each file, in their order.
+class Judged(NamedTuple):
+    """What is said of a file.
 
-    file, ecg_id, probability, decision, threshold, band and quality; or file and error: a file that cannot be judged
-    gets a sentence, and the others are judged.
+    Attributes
+    ----------
+    row
+        file, ecg_id, probability, decision, threshold, band and quality; or file and error.
+    file
+        Its path.
+    found
+        What was detected, with the recording; None where the file could not be judged.
+    """
+
+    row: dict[str, Any]
+    file: Path
+    found: Detection | None
+
+
+def judge_files(detect: Callable[[Path], Detection], files: Iterable[Path]) -> Iterator[Judged]:
+    """What ``detect`` says of each file, in their order.
+
+    A file that cannot be judged gets a sentence, and the others are judged.
     """
     for file in files:
         try:
@@ -35,7 +52,7 @@ def judge_files(detect: Callable[[Path], Detection], files: Iterable[Path]) -> I
                 raise
             yield _refused(file, f"needs {error.name} to be read; run: pip install 'omi-keras[formats]'")
             continue
-        yield {
+        row = {
             "file": str(file),
             "ecg_id": file.stem,
             "probability": found.probability,
@@ -44,12 +61,13 @@ def judge_files(detect: Callable[[Path], Detection], files: Iterable[Path]) -> I
             "band": found.band,
             "quality": list(found.quality),
         }
+        yield Judged(row, file, found)
 
 
-def _refused(file: Path, sentence: str) -> dict[str, Any]:
+def _refused(file: Path, sentence: str) -> Judged:
     """A recording is known by its id further in; here by its file."""
     sentence = sentence.removeprefix(f"{file.name}: ").removeprefix(f"{file.stem}: ")
-    return {"file": _shown(file), "error": f"{_shown(Path(file.name))}: {sentence}"}
+    return Judged({"file": _shown(file), "error": f"{_shown(Path(file.name))}: {sentence}"}, file, None)
 
 
 def _shown(file: Path) -> str:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from omi_keras.recordings.errors import InputError
 
 if TYPE_CHECKING:
     from edge.detector import Detection
+    from omi_keras.saliency.explain import Explain
 
 SECONDS_BEFORE_PROGRESS, SECONDS_BETWEEN = 2.0, 0.2
 
@@ -26,12 +28,13 @@ SECONDS_BEFORE_PROGRESS, SECONDS_BETWEEN = 2.0, 0.2
 @click.argument("model_or_bundle", type=FOLDER)
 @click.argument("files", type=FOLDER, nargs=-1, required=True, metavar="FILE_OR_FOLDER [FILE_OR_FOLDER ...]")
 @click.option("--csv", "table", type=FOLDER, metavar="FILE", help="Write a table with a row for each file.")
-@click.option("--force", is_flag=True, help="Replace a table that predict wrote before.")
+@click.option("--html", "page", type=FOLDER, metavar="FILE", help="Write a page with a picture of each ECG.")
+@click.option("--force", is_flag=True, help="Replace a table and a page that predict wrote before.")
 @verify_option
 @json_option
 def predict(
-    model_or_bundle: Path, files: tuple[Path, ...], table: Path | None, force: bool, public_key: Path | None,
-    as_json: bool,
+    model_or_bundle: Path, files: tuple[Path, ...], table: Path | None, page: Path | None, force: bool,
+    public_key: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Judge ECG files with a bundle or a model folder: probability, decision at the operating point, band, quality.
 
@@ -40,30 +43,47 @@ def predict(
     what is no recording is passed over. A file that cannot be judged gets a sentence instead, the others are judged,
     and the exit code is 2.
 
+    The page opens offline, lists all ECGs and prints one a sheet, true to scale on A4 across. Of a model folder, the
+    median beats show what the network looks at.
+
     \b
     Examples:
       omi-keras predict bundle/ patient1.hea patient2.hea --json
-      omi-keras predict bundle/ recordings/ --csv judged.csv
+      omi-keras predict bundle/ recordings/ --csv judged.csv --html judged.html
     """
+    from omi_keras.cli.predict_page import picture_of
     from omi_keras.cli.predict_table import new_table, refuse_existing_table
     from omi_keras.recordings.folders import expand
+    from omi_keras.report.ecg_page import new_page, refuse_existing_page
 
+    if table and page and table.absolute() == page.absolute():
+        raise InputError(f"{page} cannot be both the table and the page; name two files", "bad_name")
     if table:
         refuse_existing_table(table, force)
-    detect = _open(model_or_bundle, public_key)
+    if page:
+        refuse_existing_page(page, force)
+    model = _open(model_or_bundle, public_key, page is not None)
     from edge.many_files import judge_files
 
     seen = {"judged": 0, "OMI": 0, "refused": 0}
-    with _printed(as_json, table is None) as show, new_table(table, force) as add, _progress(as_json, table) as tick:
-        for row in judge_files(detect, expand(files)):
+    written = " and ".join(str(path) for path in (table, page) if path)
+    with (
+        _printed(as_json, not written) as show, new_table(table, force) as add,
+        new_page(page, force=force, simulated=model.simulated, note=model.note) as draw,
+        _progress(as_json, written) as tick,
+    ):  # fmt: skip
+        for judged in judge_files(model.detect, expand(files)):
+            row = judged.row
             show(row)
             add(row)
+            if page:
+                draw(row, picture_of(judged, model.simulated, model.explain))
             seen["refused" if "error" in row else "judged"] += 1
             seen["OMI"] += row.get("decision", False)
             tick(seen)
-    if table and not as_json:
+    if written and not as_json:
         refused = f", {seen['refused']} could not be judged" if seen["refused"] else ""
-        click.echo(f"{seen['judged']} ECGs in {table}, {seen['OMI']} of them OMI{refused}")
+        click.echo(f"{seen['judged']} ECGs in {written}, {seen['OMI']} of them OMI{refused}")
     if seen["refused"]:
         raise SystemExit(BAD_INPUT)
 
@@ -92,9 +112,9 @@ def _printed(as_json: bool, as_text: bool) -> Iterator[Callable[[dict[str, Any]]
 
 
 @contextmanager
-def _progress(as_json: bool, table: Path | None) -> Iterator[Callable[[dict[str, int]], None]]:
+def _progress(as_json: bool, written: str) -> Iterator[Callable[[dict[str, int]], None]]:
     """A function that tells on a terminal, after two seconds, how far it is, unless printed lines show that."""
-    shown = live() and (sys.stdout is None or not sys.stdout.isatty() or (table is not None and not as_json))
+    shown = live() and (sys.stdout is None or not sys.stdout.isatty() or (written and not as_json))
     start = last = time.monotonic()
     drawn = False
 
@@ -114,16 +134,47 @@ def _progress(as_json: bool, table: Path | None) -> Iterator[Callable[[dict[str,
             click.echo(err=True)
 
 
-def _open(path: Path, public_key: Path | None) -> Callable[[Path], Detection]:
-    """A function from ECG file to what is said of it, for a bundle (LiteRT, no TensorFlow) or a model folder."""
+@dataclass(frozen=True)
+class Opened:
+    """A bundle (LiteRT, no TensorFlow) or a model folder.
+
+    Attributes
+    ----------
+    detect
+        ECG file → what is said of it.
+    simulated
+        Whether it was trained on simulated ECGs.
+    explain
+        What it looks at in a median beat; None where that is not known or not wanted.
+    note
+        What a person who looks at pictures should know of it.
+    """
+
+    detect: Callable[[Path], Detection]
+    simulated: bool = False
+    explain: Explain | None = None
+    note: str = ""
+
+
+def _open(path: Path, public_key: Path | None, explained: bool) -> Opened:
     if (path / "manifest.json").is_file():
         from edge.detector import Detector
 
-        return Detector(path, public_key=public_key).detect_file
+        detector = Detector(path, public_key=public_key)
+        return Opened(detector.detect_file, bool(detector.manifest["simulated"]))
     if public_key is not None:
         raise InputError(f"{path} is not a bundle, and only bundles are signed; leave --verify out", "bad_signature")
     if (path / "model.json").is_file():
         from omi_keras.model import load_model
 
-        return load_model(path).predict
+        model = load_model(path)
+        explain, note = None, ""
+        if explained:
+            from omi_keras.saliency.explain import explainer
+
+            try:
+                explain, note = explainer(model), "Colours: the gradient of the OMI logit."
+            except InputError as error:
+                note = f"No saliency: {error}."
+        return Opened(model.predict, model.simulated, explain, note)
     raise InputError(f"{path} is neither a bundle (manifest.json) nor a model folder (model.json)", "not_found")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from omi_keras.data.exclusive import move_to_new_name, undisturbed
-from omi_keras.recordings.errors import InputError
+from omi_keras.data.one_file import growing_file, refuse_other_kind
 
 COLUMNS = ("file", "ecg_id", "probability", "decision", "threshold", "band", "quality", "error")
+_FIRST, _KIND = f"{','.join(COLUMNS)}\n".encode(), "table of predict"
 
 
 @contextmanager
@@ -28,40 +27,16 @@ def new_table(path: Path | None, force: bool) -> Iterator[Callable[[dict[str, An
     if path is None:
         yield lambda row: None
         return
-    refuse_existing_table(path, force)
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent} is not a folder; make it, or name another", "not_found")
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        with partial.open("x", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            yield lambda row: writer.writerow(map(_cell, (row.get(column) for column in COLUMNS)))
-        with undisturbed():
-            if force:
-                refuse_existing_table(path, force)
-                partial.replace(path)
-            else:
-                move_to_new_name(partial, path)
-    except FileExistsError:
-        raise InputError(f"{path} appeared meanwhile and was not replaced; name another file", "exists") from None
-    finally:
-        with undisturbed():
-            partial.unlink(missing_ok=True)
+    with growing_file(path, _FIRST, _KIND, force=force) as file:
+        text = TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        writer = csv.writer(text, lineterminator="\n")
+        yield lambda row: writer.writerow(map(_cell, (row.get(column) for column in COLUMNS)))
+        text.detach()
 
 
 def refuse_existing_table(path: Path, force: bool) -> None:
     """Raise InputError when ``path`` exists and may not be replaced: ``force`` replaces such a table only."""
-    if not os.path.lexists(path):
-        return
-    if not force:
-        raise InputError(f"{path} exists already; choose another name or add --force to replace it", "exists")
-    first = b""
-    if path.is_file():
-        with path.open("rb") as file:
-            first = file.readline(200)
-    if first.decode("utf-8", "replace").strip() != ",".join(COLUMNS):
-        raise InputError(f"{path} is no table of predict, so --force will not replace it; name another file", "exists")
+    refuse_other_kind(path, _FIRST, _KIND, force)
 
 
 def _cell(value: Any) -> Any:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from omi_keras.data.exclusive import move_to_new_name, undisturbed
 from omi_keras.recordings.errors import InputError
@@ -50,6 +53,66 @@ def write_file(out: Path, content: bytes, *, force: bool = False) -> None:
     finally:
         with undisturbed():
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def growing_file(out: Path, first: bytes, kind: str, *, force: bool = False) -> Iterator[IO[bytes]]:
+    """A file that is written bit by bit, and there only when the block ends without an error.
+
+    Parameters
+    ----------
+    first, kind
+        As :func:`refuse_other_kind`; ``first`` is written already.
+
+    Raises
+    ------
+    InputError
+        As :func:`refuse_other_kind`, also when something took the name meanwhile; when its folder is not there.
+    """
+    refuse_other_kind(out, first, kind, force)
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent} is not a folder; make it, or name another", "not_found")
+    partial = out.with_name(f".{out.name}.{secrets.token_hex(8)}.part")
+    try:
+        with partial.open("xb") as file:
+            file.write(first)
+            yield file
+        with undisturbed():
+            if force:
+                refuse_other_kind(out, first, kind, force)
+                partial.replace(out)
+            else:
+                move_to_new_name(partial, out)
+    except FileExistsError:
+        raise InputError(f"{out} appeared meanwhile and was not replaced; name another file", "exists") from None
+    finally:
+        with undisturbed():
+            partial.unlink(missing_ok=True)
+
+
+def refuse_other_kind(out: Path, first: bytes, kind: str, force: bool) -> None:
+    """Raise InputError when ``out`` exists and may not be replaced.
+
+    Parameters
+    ----------
+    first
+        ``force`` replaces only a file that begins so.
+    kind
+        What such a file is, for the sentence.
+    """
+    if not os.path.lexists(out):
+        return
+    if not force:
+        raise InputError(f"{out} exists already; choose another name or add --force to replace it", "exists")
+    if not _begins(out, first):
+        raise InputError(f"{out} is no {kind}, so --force will not replace it; name another file", "exists")
+
+
+def _begins(path: Path, first: bytes) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(first)) == first
 
 
 def _ours(path: Path) -> bool:

@@ -104,6 +104,7 @@ def ecg_picture(
     saliency: ArrayLike | None = None,
     shares: ArrayLike | None = None,
     simulated: bool = False,
+    model_simulated: bool = False,
     facts: Sequence[str] | None = None,
     measured: bool = True,
 ) -> Picture:
@@ -139,6 +140,8 @@ def ecg_picture(
         (12,) share of each lead (:func:`omi_keras.saliency.lead_contribution`).
     simulated
         Says so on the picture; a recording whose source is ``simulated`` does by itself.
+    model_simulated
+        Says that the model learned from simulated ECGs.
     facts
         What stands under the title; by default age, sex, source, duration and number of beats.
     measured
@@ -179,6 +182,8 @@ def ecg_picture(
     name = title if title is not None else record.ecg_id if record is not None else "Median beat"
     if facts is None:
         facts = _facts(record, found, age, sex)
+    if model_simulated and judged:
+        facts = ["model trained on simulated ECGs", *facts]
     facts = [*(["simulated ECG"] if simulated else []), *facts]
     seen = _checked_saliency(saliency, shares, x)
     items, height = _sheet(record, x, measures, judged, flags, refusal, name, facts, *seen)

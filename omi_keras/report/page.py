@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from omi_keras.report.policy import script_sha256
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"sha256": _sha256, "svg": _svg, "drawn": lambda picture: Markup(picture.svg())}
+    environment.filters |= {"sha256": script_sha256, "svg": _svg, "drawn": lambda picture: Markup(picture.svg())}
     return environment
 
 
@@ -45,8 +45,3 @@ def _svg(figure: Figure, name: str) -> Markup:
     from omi_keras.drawing.svg import svg
 
     return Markup(svg(figure, name))
-
-
-def _sha256(script: str) -> str:
-    """Checksum of a script as a content security policy names it."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -28,7 +28,7 @@ def model(monkeypatch):
         record = read_record(path)
         return Detection(0.75, True, 0.5, ("einthoven:310uV", *record.flags), {}, "rule-in")
 
-    monkeypatch.setattr(COMMAND, "_open", lambda path, public_key: detect)
+    monkeypatch.setattr(COMMAND, "_open", lambda path, public_key, explained: COMMAND.Opened(detect))
     return "model"
 
 
@@ -103,7 +103,7 @@ def test_an_interrupted_table_is_none(monkeypatch, folder, tmp_path):
             raise KeyboardInterrupt
         return Detection(0.1, False, 0.5, (), {})
 
-    monkeypatch.setattr(COMMAND, "_open", lambda path, public_key: detect)
+    monkeypatch.setattr(COMMAND, "_open", lambda path, public_key, explained: COMMAND.Opened(detect))
     done = run_cli("predict", "model", folder, "--csv", tmp_path / "judged.csv")
     assert done.exit_code == 130
     assert [path.name for path in tmp_path.iterdir()] == ["ecgs"]
@@ -116,7 +116,7 @@ def test_a_table_that_appears_meanwhile_is_kept(monkeypatch, folder, tmp_path):
         table.write_text("another's", encoding="utf-8")
         return Detection(0.1, False, 0.5, (), {})
 
-    monkeypatch.setattr(COMMAND, "_open", lambda path, public_key: detect)
+    monkeypatch.setattr(COMMAND, "_open", lambda path, public_key, explained: COMMAND.Opened(detect))
     done = run_cli("predict", "model", folder, "--csv", table)
     assert done.exit_code == 2 and "appeared meanwhile" in done.stderr
     assert table.read_text(encoding="utf-8") == "another's"
@@ -138,7 +138,7 @@ def test_a_format_that_needs_a_package_stops_nothing(monkeypatch, folder):
             raise ModuleNotFoundError("No module named 'pydicom'", name="pydicom")
         return Detection(0.1, False, 0.5, (), {})
 
-    monkeypatch.setattr(COMMAND, "_open", lambda path, public_key: detect)
+    monkeypatch.setattr(COMMAND, "_open", lambda path, public_key, explained: COMMAND.Opened(detect))
     rows = json.loads(run_cli("predict", "model", folder, "--json").stdout)
     assert rows[0]["error"] == "a.hea: needs pydicom to be read; run: pip install 'omi-keras[formats]'"
     assert [row["band"] for row in rows[1:]] == [None, None]
