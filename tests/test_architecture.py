@@ -39,8 +39,8 @@ DOORS = {
     "omi_keras.drawing.ecg_picture_text": {"edge"},
     # A dataset comes with a page on which a person checks the import.
     "omi_keras.data.prepare": {"omi_keras.report"},
-    # Bundles are judged as the device runs them.
-    "omi_keras.report.judges": {"edge"},
+    # Bundles are judged as the device runs them; of models, what they look at is drawn.
+    "omi_keras.report.judges": {"edge", "omi_keras.saliency"},
 }
 DEVICE = {"omi_keras.lazy", "omi_keras.recordings", "omi_keras.beats", "omi_keras.measures"}
 EDGE = {

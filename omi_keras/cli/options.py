@@ -25,6 +25,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Source of all chance."
 )
+pictures_option = click.option(
+    "--pictures", type=click.IntRange(0), default=10, show_default=True,
+    help="How many missed OMI and how many false alarms report.html draws; 0: none.",
+)  # fmt: skip
+records_option = click.option(
+    "--records", type=FOLDER, help="Folder of the recordings: what is drawn is drawn as it was recorded, too."
+)
 verify_option = click.option(
     "--verify",
     "public_key",

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from omi_keras.cli.options import FOLDER, force_option, json_option, out_argument, seed_option
+from omi_keras.cli.options import (
+    FOLDER,
+    force_option,
+    json_option,
+    out_argument,
+    pictures_option,
+    records_option,
+    seed_option,
+)
 from omi_keras.cli.terminal import progress, result
 
 
@@ -28,6 +36,8 @@ from omi_keras.cli.terminal import progress, result
     "--other-patients", is_flag=True,
     help="Equal patient and ECG ids name other people, as two hospitals' own numbers do. Equal beats are refused.",
 )  # fmt: skip
+@pictures_option
+@records_option
 @seed_option
 @force_option
 @json_option
@@ -39,6 +49,8 @@ def validate(
     first_ecg_only: bool,
     without_known: bool,
     other_patients: bool,
+    pictures: int,
+    records: Path | None,
     seed: int,
     force: bool,
     as_json: bool,
@@ -46,8 +58,8 @@ def validate(
     """Judge finished models (model folders, or bundles as a device runs them) by a dataset that they never saw.
 
     Folder OUT: discrimination, calibration, decisions at each model's own threshold and bands, subgroups, decision
-    curve, and paired comparisons with each other, with the STEMI criteria and with a reader or device; open
-    OUT/report.html to read it. ECGs that a model was trained or validated on are found by their beats, whatever their
+    curve, paired comparisons with each other, with the STEMI criteria and with a reader or device, and the ECGs to look
+    at first, as pictures; open OUT/report.html to read it. ECGs that a model was trained or validated on are found by their beats, whatever their
     ids, by ids and by patients, and refused.
 
     \b
@@ -71,11 +83,13 @@ def validate(
     with progress("judging") as tick:
         found = judged_by(
             judges, data, comparator=comparator, first_ecg_only=first_ecg_only, without_known=without_known,
-            other_patients=other_patients, seed=seed, tick=tick,
+            other_patients=other_patients, pictures=pictures, records=records, seed=seed, tick=tick,
         )  # fmt: skip
     for sentence in (*found.warnings, *found.notes):
         click.echo(sentence, err=True)
     with progress("validate") as tick:
         found.save(out, force=force, tick=tick)
+    for sentence in found.looks.notes if found.looks else ():
+        click.echo(sentence, err=True)
     text = [format_metrics(found.metrics), format_comparison(found.comparison, "Paired differences [95 % interval]")]
     result(content(found), as_json, "\n\n".join([*text, f"to read: {out / 'report.html'}"]))

@@ -72,7 +72,7 @@ def heading(title: str, facts: list[str], left: float, top: float, width: float)
             bold=True,
             data={"part": "title"},
         ),
-        Text(left, top + 8.2, " · ".join(facts), 2.8, colour=SOFT, data={"part": "facts"}),
+        Text(left, top + 8.2, shortened(" · ".join(facts), width, 2.8), 2.8, colour=SOFT, data={"part": "facts"}),
     ]
 
 

@@ -77,7 +77,7 @@ def subgroup_table(
     fold = np.repeat(np.arange(len(folds)), [test.omi.size for test in folds])
     patient = np.concatenate([test.patient_id for test in folds])
     rows = []
-    for group, value, inside in _parts(groups, omi.size):
+    for group, value, inside in subgroup_parts(groups, omi.size):
         part = omi[inside], probability[inside], alarm[inside], fold[inside], patient[inside]
         found = _measured(*part, resamples=resamples, seed=seed)
         counts = {"ecgs": int(inside.sum()), "patients": np.unique(part[4]).size, "omi": int(part[0].sum())}
@@ -85,7 +85,8 @@ def subgroup_table(
     return pd.DataFrame(rows, columns=list(SUBGROUP_COLUMNS))
 
 
-def _parts(groups: Mapping[str, Sequence[np.ndarray]], ecgs: int) -> list[tuple[str, str, np.ndarray]]:
+def subgroup_parts(groups: Mapping[str, Sequence[np.ndarray]], ecgs: int) -> list[tuple[str, str, np.ndarray]]:
+    """Return group, value and the mask (ecgs,) of each subgroup of :func:`subgroup_table`, in its order."""
     parts = [("all", "", np.ones(ecgs, bool))]
     for group, by_fold in groups.items():
         text = np.concatenate([np.asarray(values, np.str_) for values in by_fold])

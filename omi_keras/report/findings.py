@@ -22,6 +22,7 @@ from omi_keras.evaluation.subgroups import age_bands, subgroup_table
 from omi_keras.evaluation.tables import table4, table5
 from omi_keras.models.catalogue import MODELS
 from omi_keras.recordings.errors import InputError
+from omi_keras.report.looks import PICTURES, Looks, check_pictures, first_looks
 from omi_keras.report.notes import notes
 from omi_keras.report.part import Part
 from omi_keras.report.provenance import provenance
@@ -42,9 +43,12 @@ class Findings:
     runs: list[Run]
     seed: int
     dataset: Path | None = None
+    pictures: int = PICTURES
+    records: Path | None = None
 
     def __post_init__(self) -> None:
         _check_comparable(self.runs)
+        check_pictures(self.pictures, self.records)
 
     @property
     def simulated(self) -> bool:
@@ -80,6 +84,22 @@ class Findings:
     def validations(self) -> dict[str, dict[int, FoldTest]]:
         """Model → fold → its validation ECGs."""
         return {run.model: {fold.fold: fold_test(run, fold, "validation") for fold in run.results} for run in self.runs}
+
+    @property
+    def tested(self) -> FoldTest:
+        """Test ECGs of the selected fold."""
+        return self.tests[self.chosen.model][self.best.fold]
+
+    @cached_property
+    def looks(self) -> Looks | None:
+        """Pictures of those of them that are to be looked at first; None without any, and without the dataset."""
+        data, test = self.data[0], self.tested
+        if data is None or not self.pictures:
+            return None
+        self.facts(test.ecg_id)  # the run may know other ECGs than its dataset
+        groups = {name: values[0] for name, values in self._groups([test]).items()}
+        how: dict[str, Any] = {"records": self.records, "model_simulated": self.simulated}
+        return first_looks(test, groups, data, self.pictures, **how)
 
     @cached_property
     def data(self) -> tuple[Dataset | None, str]:
@@ -173,6 +193,7 @@ class Findings:
                 figures=self._panels(),
                 provenance=provenance(self.runs, RESAMPLES, self.seed),
                 notes=self.notes,
+                looks=self.looks,
             )
         )
 

@@ -18,6 +18,7 @@ from omi_keras.evaluation.finished import Answers
 from omi_keras.model import Model, load_model
 from omi_keras.models.known_ecgs import known_ecgs, known_sums
 from omi_keras.recordings.errors import InputError
+from omi_keras.report.looks import Explain
 from omi_keras.report.part import Part
 
 Tick = Callable[[int, int], None]
@@ -62,6 +63,8 @@ class Judge:
         n ECGs → (n,) P(OMI); calls (done, total).
     source
         Name → value, text: where it comes from.
+    model
+        None of a bundle.
     """
 
     name: str
@@ -72,6 +75,18 @@ class Judge:
     known: Known
     judge: Callable[[Part, Tick], np.ndarray]
     source: dict[str, str]
+    model: Model | None = None
+
+    def explain(self) -> Explain | None:
+        """A function that tells what it looks at in a median beat; None of bundles, and of what has no gradient."""
+        if self.model is None:
+            return None
+        from omi_keras.saliency.explain import explainer
+
+        try:
+            return explainer(self.model)
+        except InputError:
+            return None
 
     def answers(self, data: Part, tick: Tick = lambda done, total: None) -> Answers:
         """What it says of each ECG."""
@@ -126,7 +141,7 @@ def judge_of_model(model: Model) -> Judge:
     if model.path is not None:
         source["SHA-256"] = sha256(model.weights)
     place = str(model.path or "in memory")
-    return Judge(model.name, place, model.simulated, model.threshold, model.bands, known, judge, source)
+    return Judge(model.name, place, model.simulated, model.threshold, model.bands, known, judge, source, model)
 
 
 def _open(path: Path) -> Judge:

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from omi_keras.report.cells import Cell, Table, count, difference, metric, p_value, spread
+from omi_keras.report.looks import Looks
 from omi_keras.report.page import render
 from omi_keras.report.page_tables import (
     COUNTS,
@@ -52,6 +53,8 @@ class Evidence:
         Name → value, text.
     notes
         What was left out and why.
+    looks
+        Pictures of the ECGs to look at first; None: their table alone.
     """
 
     title: str
@@ -61,6 +64,7 @@ class Evidence:
     figures: Mapping[str, Mapping[str, Figure]]
     provenance: Mapping[str, str]
     notes: list[str] = field(default_factory=list)
+    looks: Looks | None = None
 
 
 def report_html(evidence: Evidence) -> str:
@@ -75,6 +79,7 @@ def report_html(evidence: Evidence) -> str:
         notes=evidence.notes,
         tables=_tables(evidence),
         figures={name: evidence.figures.get(name, {}) for name in _FIGURES},
+        looks=evidence.looks,
     )
 
 

@@ -20,6 +20,7 @@ from omi_keras.evaluation.separation import MIN_PATIENTS, enough_patients
 from omi_keras.recordings.errors import InputError
 from omi_keras.report.columns import stated, subgroups_of
 from omi_keras.report.judges import Judge, Tick
+from omi_keras.report.looks import PICTURES, Looks, check_pictures
 from omi_keras.report.part import Part
 from omi_keras.report.seen import Overlap, cannot_be_checked, overlaps, refuse_known
 
@@ -44,6 +45,8 @@ class Validation:
         As :func:`validate` was told.
     duplicates
         As :func:`omi_keras.data.duplicates.duplicates_of`.
+    pictures, records
+        As :func:`validate` was told.
 
     Examples
     --------
@@ -64,6 +67,8 @@ class Validation:
     first_ecg_only: bool
     other_patients: bool
     duplicates: dict[str, Any]
+    pictures: int = PICTURES
+    records: Path | None = None
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -163,6 +168,13 @@ class Validation:
         return told
 
     @cached_property
+    def looks(self) -> Looks | None:
+        """Pictures of the ECGs on which the first model was most wrong; None where none were asked for."""
+        from omi_keras.report.validation_page import looks
+
+        return looks(self) if self.pictures else None
+
+    @cached_property
     def content(self) -> dict[str, Any]:
         """What ``report.json`` holds."""
         from omi_keras.report.validation_folder import content
@@ -207,6 +219,8 @@ def validate(
     first_ecg_only: bool = False,
     without_known: bool = False,
     other_patients: bool = False,
+    pictures: int = PICTURES,
+    records: str | Path | None = None,
     seed: int = 0,
     tick: Tick = lambda done, total: None,
 ) -> Validation:
@@ -225,6 +239,10 @@ def validate(
         Leave out the ECGs that a model was trained or validated on, instead of refusing them.
     other_patients
         Equal ids are other people's, as two hospitals' own numbers are. Equal beats are the same ECG all the same.
+    pictures
+        How many missed OMI and how many false alarms of the first model the page draws.
+    records
+        Folder of the recordings, whose ECGs are then drawn as they were recorded.
     seed
         Of the resamples of patients.
     tick
@@ -233,8 +251,11 @@ def validate(
     Raises
     ------
     InputError
-        When a model knows some of the ECGs, none is left or labelled, or the comparator is no such column.
+        When a model knows some of the ECGs, none is left or labelled, the comparator is no such column, or
+        ``records`` is no folder.
     """
+    folder = None if records is None else Path(records)
+    check_pictures(pictures, folder)
     data = Part(dataset, dataset.labelled())
     if not len(data):
         raise InputError(f"{dataset.path or 'the dataset'} has no labelled ECG to judge by", "no_labels")
@@ -273,4 +294,5 @@ def validate(
         seed=seed,
     )
     twins = duplicates_of(dataset)
-    return Validation(list(judges), data, found, known, comparator, first_ecg_only, other_patients, twins)
+    asked = (comparator, first_ecg_only, other_patients)
+    return Validation(list(judges), data, found, known, *asked, twins, pictures, folder)

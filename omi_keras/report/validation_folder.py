@@ -35,12 +35,14 @@ def write_validation(of: Validation, out: Path, *, force: bool = False, tick: Ti
         for done, name in enumerate(TABLES, start=1):
             table = getattr(of, name)
             write_bytes(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
-            tick(done, len(TABLES) + 1)
+            tick(done, len(TABLES) + 2)
+        _ = of.looks
+        tick(len(TABLES) + 1, len(TABLES) + 2)
         for name, figure in of.pages().items():
             save_figure(figure, folder / "figures" / f"{name}.png")
         write_bytes(folder / "report.html", of.html().encode())
         write_json(folder / "report.json", content(of))
-        tick(len(TABLES) + 1, len(TABLES) + 1)
+        tick(len(TABLES) + 2, len(TABLES) + 2)
 
 
 def content(of: Validation) -> dict[str, Any]:
@@ -63,6 +65,7 @@ def content(of: Validation) -> dict[str, Any]:
         "comparator": of.comparator,
         "first_ecg_only": of.first_ecg_only,
         "other_patients": of.other_patients,
+        "to_look_at_first": None if of.looks is None else of.looks.content,
         "seed": of.found.seed,
         "resamples": of.found.resamples,
         "versions": versions(),

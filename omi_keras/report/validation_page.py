@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from omi_keras.drawing.curves import calibration_panel, decision_panel, recall_panel, roc_panel
 from omi_keras.drawing.figures import curves_figure, single, with_title
 from omi_keras.evaluation.calibration import DECISION_THRESHOLDS
+from omi_keras.evaluation.comparison import FoldTest
 from omi_keras.evaluation.finished import EQUAL, FALSE, OPERATING_POINT, STATED
 from omi_keras.report.cells import Cell, count, difference, metric, number, p_value
+from omi_keras.report.looks import Looks, first_looks
 from omi_keras.report.page import render
 from omi_keras.report.page_tables import (
     COUNTS,
@@ -80,6 +82,7 @@ def validation_html(of: Validation) -> str:
         model=of.judges[0].name,
         tables=page_tables(_COLUMNS, tables, validation_provenance(of)),
         figures=_panels(of),
+        looks=of.looks,
     )
 
 
@@ -155,8 +158,20 @@ def _cards(of: Validation) -> list[tuple[str, str, str]]:
     ]
 
 
+def looks(of: Validation) -> Looks:
+    """Pictures of the ECGs on which the first model was most wrong."""
+    judge = of.judges[0]
+    how: dict[str, Any] = {"records": of.records, "bands": judge.bands, "model_simulated": judge.simulated}
+    groups = of.found.groups
+    return first_looks(_first(of), groups, of.data.dataset, of.pictures, explain=judge.explain(), **how)
+
+
 def _errors(of: Validation) -> pd.DataFrame:
     """ECGs on which the first model was most wrong."""
-    test = next(iter(of.found.tests[of.judges[0].name].values()))
     ecgs = of.data.ecgs.set_index("ecg_id")
-    return wrongest(test, lambda names: ecgs.loc[names])
+    return wrongest(_first(of), lambda names: ecgs.loc[names])
+
+
+def _first(of: Validation) -> FoldTest:
+    """What the first model said."""
+    return next(iter(of.found.tests[of.judges[0].name].values()))

@@ -23,11 +23,12 @@ from omi_keras.data.artifacts import new_folder, sha256, versions, write_bytes, 
 from omi_keras.drawing.figures import save_figure
 from omi_keras.evaluation.tables import format_comparison, format_table4, format_table5
 from omi_keras.report.findings import RESAMPLES, Findings
+from omi_keras.report.looks import PICTURES
 from omi_keras.training.run import load_run
 
 FORMAT_VERSION = 1
 # What takes long, in the order in which it is computed; the figures come after it.
-PARTS = ("data", "stemi", "resampled", "tables")
+PARTS = ("data", "stemi", "resampled", "tables", "looks")
 
 
 def write_report(
@@ -35,6 +36,8 @@ def write_report(
     out: Path,
     *,
     dataset: Path | None = None,
+    pictures: int = PICTURES,
+    records: Path | None = None,
     seed: int = 0,
     force: bool = False,
     tick: Callable[[int, int], None] = lambda done, total: None,
@@ -48,15 +51,20 @@ def write_report(
     ----------
     dataset
         The runs' dataset, for subgroups and the STEMI criteria; None: where the run found it, if it is still there.
+    pictures
+        How many missed OMI and how many false alarms the page draws, where the dataset is at hand.
+    records
+        Folder of the recordings, whose ECGs are then drawn as they were recorded.
     tick
         Called with (done, total) after each part.
 
     Raises
     ------
     InputError
-        When a run is bad, two runs share a model name, runs are of different datasets, or ``dataset`` is another one.
+        When a run is bad, two runs share a model name, runs are of different datasets, ``dataset`` is another one, or
+        ``records`` is no folder.
     """
-    judged = Findings([load_run(path) for path in paths], seed, dataset)
+    judged = Findings([load_run(path) for path in paths], seed, dataset, pictures, records)
     for done, part in enumerate(PARTS, start=1):
         getattr(judged, part)
         tick(done, len(PARTS) + 1)
@@ -79,6 +87,7 @@ def write_report(
                 {"path": str(run.path), "model": run.model, "config_sha256": sha256(run.path / "config.json")}
                 for run in judged.runs
             ],
+            "to_look_at_first": None if judged.looks is None else judged.looks.content,
             "seed": seed,
             "resamples": RESAMPLES,
             "versions": versions(),
@@ -99,7 +108,7 @@ def write_run_page(path: Path, dataset: Path | None = None, seed: int = 0) -> Pa
     InputError
         As :func:`write_report`.
     """
-    judged = Findings([load_run(path)], seed, dataset)
+    judged = Findings([load_run(path)], seed, dataset, pictures=0)  # a training waits for it
     page = path / "report.html"
     write_bytes(page, judged.html(f"Training of {judged.runs[0].model}").encode())
     return page

@@ -134,7 +134,8 @@ def non_occlusive_infarct(beat: Beat, severity: float, rng: np.random.Generator)
     turned = -0.9 if rng.uniform() < 0.5 else 0.7
     share = severity * rng.uniform(0.3, 0.9)
     return occluded(
-        beat, replace(found, st_mv=found.st_mv * share, t_mv=found.t_mv * turned, q_mv=found.q_mv * rng.uniform(0.0, 0.6))
+        beat,
+        replace(found, st_mv=found.st_mv * share, t_mv=found.t_mv * turned, q_mv=found.q_mv * rng.uniform(0.0, 0.6)),
     )
 
 

@@ -197,17 +197,27 @@ class Run:
 
         return ensemble_model(self)
 
-    def evaluate(self, out: str | Path | None = None, *, seed: int = 0, force: bool = False) -> Findings:
+    def evaluate(
+        self,
+        out: str | Path | None = None,
+        *,
+        seed: int = 0,
+        force: bool = False,
+        pictures: int = 10,
+        records: str | Path | None = None,
+    ) -> Findings:
         """The paper's tables and figures with intervals over patients; ``out`` makes a report folder of them.
 
-        ``.tables`` are DataFrames, ``.pages()`` matplotlib figures, ``.html(title)`` the page.
+        ``.tables`` are DataFrames, ``.pages()`` matplotlib figures, ``.html(title)`` the page, which draws ``pictures``
+        missed OMI and as many false alarms, with their recordings where these are in the folder ``records``.
         """
         from omi_keras.report.findings import Findings
         from omi_keras.report.write import write_report
 
+        folder = None if records is None else Path(records)
         if out is not None:
-            write_report([self.path], Path(out), seed=seed, force=force)
-        return Findings([self], seed)
+            write_report([self.path], Path(out), pictures=pictures, records=folder, seed=seed, force=force)
+        return Findings([self], seed, pictures=pictures, records=folder)
 
     def _repr_html_(self) -> str:
         from omi_keras.report.notebook import run_html

@@ -206,7 +206,24 @@ def test_page_of_the_dataset_is_quiet_too(report):
     assert "&lt;b&gt;north&lt;/b&gt;" in page
     assert_quiet(page)
     assert "SIMULATED" in page
-    assert len(page) < 500_000
+    assert len(page.partition("To look at first")[0]) < 500_000
+    assert len(page) < 500_000 + 50_000 * page.count('class="ecg"'), "as small as the picture of a median beat is"
+
+
+def test_the_page_draws_what_to_look_at_first_and_the_report_says_what(report):
+    """Of the selected fold's test ECGs; the page of a run, which training writes, has their table only."""
+    content = json.loads((report / "report.json").read_text(encoding="utf-8"))
+    page = (report / "report.html").read_text(encoding="utf-8")
+    shown = content["to_look_at_first"]["ecgs"]
+    assert content["to_look_at_first"]["pictures"] == 10 and len(shown) == page.count('<div class="ecg"') >= 10
+    run = next(load_run(run["path"]) for run in content["runs"] if run["model"] == content["selected"]["model"])
+    tested = next(fold for fold in run.results if fold.fold == content["selected"]["fold"]).split("test")
+    probability = tested.set_index("ecg_id")["probability"]
+    assert all(ecg["probability"] == probability[ecg["ecg_id"]] for ecg in shown)
+    missed = tested[(tested["omi"] == 1) & (tested["probability"] < content["selected"]["threshold"])]
+    worst = missed.nsmallest(10, "probability")["ecg_id"].tolist()
+    assert worst and [ecg["ecg_id"] for ecg in shown[: len(worst)]] == worst
+    assert '<div class="ecg"' not in write_run_page(run.path).read_text(encoding="utf-8")
 
 
 def assert_quiet(page):

@@ -14,3 +14,9 @@ document.querySelectorAll("table.sortable").forEach(table=>{
   rows.forEach(row=>table.tBodies[0].append(row[2]));
  }));
 });
+document.querySelectorAll("button[data-to]").forEach(button=>button.addEventListener("click",()=>{
+ const look=document.getElementById(button.dataset.to);
+ for(let part=look;part;part=part.parentElement)if(part.localName==="details")part.open=true;
+ look.firstElementChild.focus({preventScroll:true});
+ look.scrollIntoView();
+}));
