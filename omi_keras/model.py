@@ -208,8 +208,8 @@ class Model:
     ) -> Validation:
         """Judge it by ECGs that it never saw; ``out`` makes a validation folder of what is found.
 
-        ``options``: ``comparator``, ``first_ecg_only``, ``without_known``, ``other_patients``, ``pictures``, ``records``
-        and ``seed`` of :func:`omi_keras.report.validation.validate`, which says what is raised.
+        ``options``: ``comparator``, ``first_ecg_only``, ``without_known``, ``other_patients``, ``pictures``,
+        ``records`` and ``seed`` of :func:`omi_keras.report.validation.validate`, which says what is raised.
         """
         from omi_keras.report.judges import judge_of_model
         from omi_keras.report.validation import validate

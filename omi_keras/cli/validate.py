@@ -59,8 +59,8 @@ def validate(
 
     Folder OUT: discrimination, calibration, decisions at each model's own threshold and bands, subgroups, decision
     curve, paired comparisons with each other, with the STEMI criteria and with a reader or device, and the ECGs to look
-    at first, as pictures; open OUT/report.html to read it. ECGs that a model was trained or validated on are found by their beats, whatever their
-    ids, by ids and by patients, and refused.
+    at first, as pictures; open OUT/report.html to read it. ECGs that a model was trained or validated on are found by
+    their beats, whatever their ids, by ids and by patients, and refused.
 
     \b
     Example:

@@ -92,4 +92,4 @@ def _seconds(cell: str) -> float:
     except ValueError:
         raise ValueError(cell) from None
     # Times without a zone are compared as if all were of one.
-    return time.replace(tzinfo=time.tzinfo or dt.UTC).timestamp()
+    return time.replace(tzinfo=time.tzinfo or dt.timezone.utc).timestamp()

@@ -13,8 +13,8 @@ from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.readers import read_record
 from omi_keras.recordings.record import Record
 
-# What a file's rounding and another processor's last bits may change in a median beat, mV; two ECGs of one person differ
-# by more.
+# What rounding in a file and the last bits of another processor may change in a median beat, mV; two ECGs of one person
+# differ by more.
 SAME_MV = 0.02
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # Of what decides a run, what stands elsewhere: in the row's name, and in rows of its own.
 ELSEWHERE = ("model", "dataset_sha256")
+# What most runs do not do is told of those that do.
+_UNUSUAL = {"training_fraction": 1.0, "first_ecg_only": False}
 
 
 def provenance(runs: list[Run], resamples: int, seed: int) -> dict[str, str]:
@@ -24,7 +26,7 @@ def provenance(runs: list[Run], resamples: int, seed: int) -> dict[str, str]:
         found[f"{run.model}: settings"] = ", ".join(
             f"{name.replace('_', ' ')} {value}"
             for name, value in deciding(config).items()
-            if name not in ELSEWHERE and value is not None
+            if name not in ELSEWHERE and value is not None and _UNUSUAL.get(name) != value
         )
         folds = ", ".join(str(fold.fold) for fold in run.results)
         found[f"{run.model}: folds tested"] = f"{folds} of {len(run.split.rounds)}"

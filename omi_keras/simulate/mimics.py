@@ -131,12 +131,9 @@ def non_occlusive_infarct(beat: Beat, severity: float, rng: np.random.Generator)
     coronary syndromes).
     """
     found = draw_occlusion(rng, ARTERIES[rng.choice(len(ARTERIES), p=ARTERY_SHARES)])
-    turned = -0.9 if rng.uniform() < 0.5 else 0.7
-    share = severity * rng.uniform(0.3, 0.9)
-    return occluded(
-        beat,
-        replace(found, st_mv=found.st_mv * share, t_mv=found.t_mv * turned, q_mv=found.q_mv * rng.uniform(0.0, 0.6)),
-    )
+    t_mv = found.t_mv * (-0.9 if rng.uniform() < 0.5 else 0.7)
+    st_mv = found.st_mv * severity * rng.uniform(0.3, 0.9)
+    return occluded(beat, replace(found, st_mv=st_mv, t_mv=t_mv, q_mv=found.q_mv * rng.uniform(0.0, 0.6)))
 
 
 def t_inversion(beat: Beat, severity: float, rng: np.random.Generator) -> Beat:

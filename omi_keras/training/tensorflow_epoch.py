@@ -55,7 +55,8 @@ def tensorflow_epoch(
     )
 
     def epoch(batches: list[np.ndarray], step_done: StepDone, chance: Chance = ROWS_ONLY) -> float:
-        losses, inputs = [], pipeline.epoch(batches, chance.augment)
+        inputs = pipeline.epoch(batches, chance.augment) if chance.augment else pipeline.epoch(batches)
+        losses = []
         for number, (rows, (x, y)) in enumerate(zip(batches, inputs, strict=True), start=1):
             step = compiled if len(rows) in compiled_sizes else plain
             losses.append(step(x, y, *([chance.kept(number, len(rows))] if chance.kept else [])))

@@ -228,7 +228,7 @@ def test_folds_of_a_model(model, monkeypatch):
         resum(model, "model.json", "folds.csv")
         if survives(lambda: load_model(model)) is None:
             refused.add(column)
-    assert refused == {"ecg_id", "patient_id", "fold"}
+    assert refused == {"ecg_id", "patient_id", "fold", "beat"}
 
 
 def test_a_model_whose_folds_are_not_there(model, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from omi_keras.evaluation.bands import (
@@ -21,6 +21,7 @@ from omi_keras.recordings.numbers import are_bands
 ecgs = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 8)), min_size=1, max_size=40)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ecgs, st.sampled_from([(0.9, 0.5), (0.85, 0.3)]), st.booleans())
 def test_both_targets_are_met_and_the_order_is_kept(rows, targets, guaranteed):
     omi, probability = np.array(rows).T[0], np.array(rows).T[1] / 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from omi_keras.evaluation.bands import guaranteed_rule_out_threshold, rule_out_threshold
@@ -21,6 +21,7 @@ DRAWS = 1000
 scores = st.lists(st.integers(0, 12), min_size=0, max_size=30)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(scores, st.lists(st.integers(0, 12), min_size=1, max_size=5), st.sampled_from([0.05, 0.1, 0.15, 0.5]))
 def test_by_counting(known, asked, level):
     known, asked = np.array(known) / 12, np.array(asked) / 12

@@ -177,7 +177,8 @@ def test_in_a_browser_a_button_opens_the_picture_and_nothing_is_too_wide(tmp_pat
     page = validate([judge()], dataset(), pictures=3).html()
     told = []
     tries = """
-      const button=[...document.querySelectorAll("button[data-to]")].at(-1),look=document.getElementById(button.dataset.to);
+      const button=[...document.querySelectorAll("button[data-to]")].at(-1);
+      const look=document.getElementById(button.dataset.to);
       const before=document.querySelectorAll("details[open]").length;button.click();
       const seen=look.open&&look.querySelector("svg").getBoundingClientRect().height>100;
       document.querySelectorAll("details").forEach(part=>part.open=true);

@@ -14,7 +14,8 @@ SIZE = {"ecgs": 200, "patients": 150, "prevalence": 0.2, "n_folds": 3}
 PROTOCOL = Protocol(
     model="resnet18", epochs=37, batch_size=93, learning_rate=2.5e-5, balance="class", seed=41,
     precision="mixed_bfloat16", imagenet_sha256="abc123", threads=7, backend="jax",
-    devices=5, weight_decay=0.01, schedule="constant", stop_after=9, monitor="loss",
+    devices=5, weight_decay=0.01, schedule="constant", stop_after=9, monitor="loss", start_sha256="def456",
+    input="maxabs-200", augment="light", loss="focal", label_smoothing=0.1, dropout=0.2, training_fraction=0.5,
 )  # fmt: skip
 
 
@@ -36,7 +37,9 @@ def test_a_run_in_16_bits_says_so(tmp_path):
 
 
 def test_a_forest_tells_what_forests_have(tmp_path):
-    assert told(tmp_path, "random-forest", asdict(PROTOCOL) | {"model": "random-forest"}) == "seed 41, n folds 3"
+    assert told(tmp_path, "random-forest", asdict(PROTOCOL) | {"model": "random-forest"}) == (
+        "seed 41, training fraction 0.5, n folds 3"
+    )
 
 
 def test_the_dataset_is_named_where_it_is(tmp_path):

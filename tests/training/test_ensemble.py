@@ -105,6 +105,15 @@ def test_same_run_same_bytes(folder, run, tmp_path):
     assert (tmp_path / "copy" / "model.keras").read_bytes() == (folder / "model.keras").read_bytes()
 
 
+def test_no_ecg_of_its_dataset_validates_it(folder, dataset):
+    """Every one has taught a member."""
+    model = load_model(folder)
+    with pytest.raises(InputError, match=r"on 45 \(45 by their median beat\) of the 45 labelled ECGs"):
+        model.validate(dataset)
+    with pytest.raises(InputError, match="know every labelled ECG"):
+        model.validate(dataset, without_known=True)
+
+
 def test_other_numbers_of_members_are_refused(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     said = json.loads((copy / "model.json").read_text(encoding="utf-8"))
