@@ -185,7 +185,7 @@ def first_looks(
     looks = {}
     for number, place in enumerate(wanted):
         row = row_of[str(test.ecg_id[place])]
-        facts = dataset.ecgs.iloc[row]
+        facts: Any = dataset.ecgs.iloc[row]
         probability = float(test.probability[place])
         look: dict[str, Any] = {"ecg_id": str(test.ecg_id[place]), "error": error_of[place], "home": home[place]}
         said = facts_in_words(dataset.ecgs.iloc[[row]])[0]
@@ -215,9 +215,7 @@ def first_looks(
     )
 
 
-def _picture(
-    beat: np.ndarray, facts: pd.Series, error: str, said: list[str], found: AtHand | None, **judged: Any
-) -> Picture:
+def _picture(beat: np.ndarray, facts: Any, error: str, said: list[str], found: AtHand | None, **judged: Any) -> Picture:
     record = None if found is None else found.record
     sex = facts["sex"] if facts["sex"] in ("female", "male") else None
     rate = pd.to_numeric(facts.get("heart_rate", ""), errors="coerce")
