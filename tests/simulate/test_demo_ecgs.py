@@ -1,0 +1,35 @@
+"""The demo's recordings: what their names say is what they are, and what is told of them is what was judged."""
+
+import demo_ecgs
+import pytest
+
+import omi_keras as omi
+from omi_keras.simulate import simulate_cohort
+
+
+def test_names_say_what_the_ecgs_are(tmp_path):
+    demo_ecgs.write(tmp_path / "ecgs", seed=5)
+    expected = {}
+    for number, ecg in enumerate(simulate_cohort(demo_ecgs.ECGS, demo_ecgs.ECGS, 0.5, 5), start=1):
+        kind = ecg.truth.artery if ecg.plan.omi else ecg.truth.mimic
+        expected[f"{'' if ecg.plan.omi else 'no-'}OMI{'-' * bool(kind)}{kind.replace(' ', '-')}-{number}"] = ecg
+    assert {file.stem for file in (tmp_path / "ecgs").glob("*.hea")} == expected.keys()
+    assert sum(name.startswith("OMI-") for name in expected) == demo_ecgs.ECGS // 2
+    name, ecg = next(iter(expected.items()))
+    read = omi.read_record(tmp_path / "ecgs" / f"{name}.hea")
+    assert read.ecg_id == name and abs(read.signal - ecg.record.signal).max() < 0.003
+
+
+@pytest.mark.parametrize(
+    ("rows", "said", "both"),
+    [
+        ("OMI-a,0.9,1,\nOMI-b,0.8,1,\nno-OMI-c,0.95,1,\nOMI-d,0.4,0,\nOMI-e,0.1,0,\n", "OMI-a OMI-e", True),
+        ("OMI-a,0.9,1,\nno-OMI-c,0.1,0,\n", "OMI-a", False),
+        ("OMI-a,0.2,0,\nOMI-x,,,cannot be read\n", "OMI-a", False),
+    ],
+)
+def test_who_is_found_and_who_is_missed(tmp_path, capsys, rows, said, both):
+    table = tmp_path / "judged.csv"
+    table.write_text("ecg_id,probability,decision,error\n" + rows, encoding="utf-8")
+    assert demo_ecgs.told(table) == both
+    assert " ".join(line.split()[1].strip(",") for line in capsys.readouterr().out.splitlines()) == said
