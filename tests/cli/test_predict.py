@@ -200,7 +200,9 @@ from omi_keras.cli import main
 main(sys.argv[1:])
 """
     arguments = ["predict", int8_bundle, folder / "b.hea", folder / "2024", "--csv", tmp_path / "judged.csv"]
+    arguments += ["--html", tmp_path / "judged.html"]
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("2 ECGs in ")
+    assert (tmp_path / "judged.html").read_text(encoding="utf-8").count('data-part="probability"') == 2
