@@ -163,7 +163,7 @@ def test_memory_does_not_grow_with_the_number_of_files(monkeypatch, tmp_path):
     def refuse(path):
         raise InputError(f"{path.name}: " + "no ECG " * 300, "flat_leads")
 
-    monkeypatch.setattr(COMMAND, "_open", lambda path, public_key, explained: refuse)
+    monkeypatch.setattr(COMMAND, "_open", lambda path, public_key, explained: COMMAND.Opened(refuse))
     peaks = []
     for count in (200, 2000):
         folder = tmp_path / str(count)
