@@ -57,7 +57,8 @@ HEAVY |= {"jinja2", "rich"}
 HEAVY |= {"pydicom", "defusedxml", "cryptography"}  # small, but optional
 # An ECG is drawn on the device too; by matplotlib only where a PNG or PDF is asked for.
 PICTURE = tuple(f"omi_keras.drawing.{name}" for name in ("ecg_picture", "scene_svg", "palette", "files"))
-LIGHT_AT_IMPORT = (*DEVICE, *PICTURE, "omi_keras.simulate", "omi_keras.cli", "edge")
+PAGE = ("omi_keras.report.ecg_page", "omi_keras.report.policy", "omi_keras.data.one_file")
+LIGHT_AT_IMPORT = (*DEVICE, *PICTURE, *PAGE, "omi_keras.simulate", "omi_keras.cli", "edge")
 LONGEST = 300
 # One file on purpose: a bundle carries it.
 ALONE = "edge.parity"

@@ -22,6 +22,7 @@ def picture_of(judged: Judged, simulated: bool, explain: Explain | None) -> Pict
     explain
         What the model looks at; None draws no saliency.
     """
+    from omi_keras.beats.median_beats import MedianBeat
     from omi_keras.drawing.ecg_picture_sheet import ecg_picture
 
     found = judged.found
@@ -29,7 +30,8 @@ def picture_of(judged: Judged, simulated: bool, explain: Explain | None) -> Pict
         return _as_read(judged)
     seen: dict[str, Any] = {}
     if explain is not None and found.beat is not None:
-        seen["saliency"], seen["shares"] = explain(getattr(found.beat, "beat", found.beat))
+        beat = found.beat.beat if isinstance(found.beat, MedianBeat) else found.beat
+        seen["saliency"], seen["shares"] = explain(beat)
     return ecg_picture(
         found.record,
         found.beat,

@@ -163,7 +163,7 @@ def test_memory_does_not_grow_with_the_number_of_files(monkeypatch, tmp_path):
     def refuse(path):
         raise InputError(f"{path.name}: " + "no ECG " * 300, "flat_leads")
 
-    monkeypatch.setattr(COMMAND, "_open", lambda path, public_key: refuse)
+    monkeypatch.setattr(COMMAND, "_open", lambda path, public_key, explained: COMMAND.Opened(refuse))
     peaks = []
     for count in (200, 2000):
         folder = tmp_path / str(count)
@@ -200,7 +200,9 @@ from omi_keras.cli import main
 main(sys.argv[1:])
 """
     arguments = ["predict", int8_bundle, folder / "b.hea", folder / "2024", "--csv", tmp_path / "judged.csv"]
+    arguments += ["--html", tmp_path / "judged.html"]
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("2 ECGs in ")
+    assert (tmp_path / "judged.html").read_text(encoding="utf-8").count('data-part="probability"') == 2

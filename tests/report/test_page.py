@@ -6,13 +6,13 @@ import base64
 import hashlib
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from jinja2 import UndefinedError
+from page_reading import Elements, assert_no_requests
 
 from omi_keras.drawing.curves import roc_panel
 from omi_keras.drawing.figures import single
@@ -27,47 +27,6 @@ TABLE4 = ("val_auc", "val_ap", "test_auc", "test_ap")
 TABLE5 = ("accuracy", "f1", "auc", "ap")
 COUNTS = ("true_positive", "false_positive", "false_negative", "true_negative")
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
-
-
-class Elements(HTMLParser):
-    """All elements of a page, and whether they are closed in order."""
-
-    VOID = {"meta", "br", "img", "input", "link"}  # noqa: RUF012
-
-    def __init__(self, text):
-        super().__init__()
-        self.found, self.open = [], []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-def assert_no_requests(text):
-    """No element, attribute or style that makes a browser fetch anything."""
-    elements = Elements(text)
-    assert elements.open == []
-    tags = {tag for tag, _ in elements.found}
-    assert not tags & {"link", "img", "iframe", "object", "embed", "base", "form", "audio", "video", "image", "a"}
-    for tag, attributes in elements.found:
-        for name, value in attributes.items():
-            assert not name.startswith("on"), (tag, name)
-            if name in ("src", "href", "xlink:href", "action", "data", "poster", "srcset", "background"):
-                assert value.startswith("#"), (tag, name, value)
-            if name.startswith("xmlns"):
-                continue
-            assert "//" not in (value or ""), (tag, name, value)
-    assert all(target.startswith("#") for target in re.findall(r"url\(\s*['\"]?(.)", text))
-    assert "@import" not in text
 
 
 def everything(text):

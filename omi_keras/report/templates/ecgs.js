@@ -39,7 +39,10 @@ function filter(){
 list.addEventListener("click",event=>{choose(event.target.closest("li"));list.focus({preventScroll:true})});
 by("before").addEventListener("click",()=>step(-1));
 by("after").addEventListener("click",()=>step(1));
-by("print").addEventListener("click",()=>{main.classList.add("single");print();main.classList.remove("single")});
+by("print").addEventListener("click",()=>{
+ main.classList.add("single");
+ addEventListener("afterprint",()=>main.classList.remove("single"),{once:true});
+ print()});
 sort.addEventListener("change",arrange);
 find.addEventListener("input",filter);
 document.addEventListener("keydown",event=>{
