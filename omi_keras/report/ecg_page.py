@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from omi_keras.drawing.ecg_picture_sheet import Picture
 
 Add = Callable[[Mapping[str, Any], "Picture | None"], None]
-_FIRST, _KIND = b'<!doctype html>\n<html lang="en" data-made-by="omi-keras predict">\n<head>\n', "page of predict"
+_KIND = "page of predict"
 _RESEARCH = "Research software, not a medical device."
 _SIMULATED = (
     "SIMULATED: the model was trained on ECGs that a program made. Its probabilities say nothing about patients."
@@ -78,7 +78,7 @@ def new_page(
         return
     entries: list[_Entry] = []
     # Beside the page: what is private there stays there.
-    with growing_file(path, _FIRST, _KIND, force=force) as out, TemporaryFile(dir=path.parent) as sheets:
+    with growing_file(path, _first(), _KIND, force=force) as out, TemporaryFile(dir=path.parent) as sheets:
 
         def add(row: Mapping[str, Any], picture: Picture | None) -> None:
             content = _sheet(row, picture).encode()
@@ -91,7 +91,7 @@ def new_page(
 
 def refuse_existing_page(path: Path, force: bool) -> None:
     """Raise InputError when ``path`` exists and may not be replaced: ``force`` replaces such a page only."""
-    refuse_other_kind(path, _FIRST, _KIND, force)
+    refuse_other_kind(path, _first(), _KIND, force)
 
 
 def _sheet(row: Mapping[str, Any], picture: Picture | None) -> str:
@@ -168,3 +168,8 @@ def _filled(template: str, ours: Mapping[str, str] | None = None, **texts: str) 
 @cache
 def _template(name: str) -> str:
     return (files("omi_keras.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _first() -> bytes:
+    """The page's first lines, by which it is known again."""
+    return _template("ecgs_first.html").encode()
