@@ -37,8 +37,8 @@ def screenshot(page: Path, out: Path, width: int, height: int, show: str) -> Non
         command = [program, *options, copy.as_uri()]
         subprocess.run(command, check=True, timeout=SECONDS, stderr=subprocess.DEVNULL)
         # The colours that are farthest from each other: few have much of the page, and many tell something.
-        how = {"method": Image.Quantize.MAXCOVERAGE, "dither": Image.Dither.NONE}
-        few = Image.open(shot).convert("RGB").quantize(COLOURS, **how)
+        whole = Image.open(shot).convert("RGB")
+        few = whole.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         few.save(out, optimize=True)
 
 
