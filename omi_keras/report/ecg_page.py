@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from omi_keras.drawing.ecg_picture_sheet import Picture
 
 Add = Callable[[Mapping[str, Any], "Picture | None"], None]
-_FIRST, _KIND = b'<!doctype html>\n<html lang="en" data-made-by="omi-keras predict">\n<head>\n', "page of predict"
+_KIND = "page of predict"
 _RESEARCH = "Research software, not a medical device."
 _SIMULATED = (
     "SIMULATED: the model was trained on ECGs that a program made. Its probabilities say nothing about patients."
@@ -78,7 +78,7 @@ def new_page(
         return
     entries: list[_Entry] = []
     # Beside the page: what is private there stays there.
-    with growing_file(path, _FIRST, _KIND, force=force) as out, TemporaryFile(dir=path.parent) as sheets:
+    with growing_file(path, _first(), _KIND, force=force) as out, TemporaryFile(dir=path.parent) as sheets:
 
         def add(row: Mapping[str, Any], picture: Picture | None) -> None:
             content = _sheet(row, picture).encode()
@@ -91,7 +91,7 @@ def new_page(
 
 def refuse_existing_page(path: Path, force: bool) -> None:
     """Raise InputError when ``path`` exists and may not be replaced: ``force`` replaces such a page only."""
-    refuse_other_kind(path, _FIRST, _KIND, force)
+    refuse_other_kind(path, _first(), _KIND, force)
 
 
 def _sheet(row: Mapping[str, Any], picture: Picture | None) -> str:
@@ -118,7 +118,7 @@ def _write(out: IO[bytes], entries: list[_Entry], sheets: IO[bytes], title: str,
     }
     said = {"title": title, "summary": _summary(entries, note)}
     # Taken apart before it is filled: a file may have any name.
-    before, after = _template("ecgs.html").split("$sheets")
+    before, after = _template("ecgs.html").removeprefix(_first().decode()).split("$sheets")
     out.write(_filled(before, ours, **said).encode())
     for entry in ranked:
         sheets.seek(entry.start)
@@ -157,6 +157,12 @@ def _item(entry: _Entry, alike: bool, selected: bool) -> str:
     ours |= {"number": str(entry.number), "probability": p, "flags": str(99 if refused else len(flags))}
     ours |= {"share": "0" if refused else f"{100 * entry.probability:.1f}", "selected": str(selected).lower()}
     return _filled(_template("ecgs_item.html"), ours, name=entry.name, said=" · ".join(said))
+
+
+def _first() -> bytes:
+    """How such a page begins, and no other."""
+    lines = _template("ecgs.html").splitlines(keepends=True)
+    return "".join(lines[:2]).encode()
 
 
 def _filled(template: str, ours: Mapping[str, str] | None = None, **texts: str) -> str:
