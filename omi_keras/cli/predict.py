@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from omi_keras.cli.options import FOLDER, json_option, verify_option
-from omi_keras.cli.terminal import BAD_INPUT, live
+from omi_keras.cli.terminal import BAD_INPUT, live, printable
 from omi_keras.recordings.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,12 +99,14 @@ def _printed(as_json: bool, as_text: bool) -> Iterator[Callable[[dict[str, Any]]
             click.echo(before + json.dumps(row, ensure_ascii=False, allow_nan=False), nl=False)
             before = ",\n "
         elif "error" in row:
-            click.echo(f"omi-keras: {row['error']}", err=True)
+            click.echo(f"omi-keras: {printable(row['error'])}", err=True)
         elif as_text:
             decision = "OMI" if row["decision"] else "no OMI"
             band = f"  {row['band']}" if row["band"] else ""
             quality = " ".join(row["quality"]) or "good"
-            click.echo(f"{row['file']}  P(OMI) {row['probability']:.3f}  {decision}{band}  quality: {quality}")
+            click.echo(
+                f"{printable(row['file'])}  P(OMI) {row['probability']:.3f}  {decision}{band}  quality: {quality}"
+            )
 
     yield show
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import TextIOWrapper
+from io import StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,20 @@ def new_table(path: Path | None, force: bool) -> Iterator[Callable[[dict[str, An
         return
     with growing_file(path, _FIRST, _KIND, force=force) as file:
         text = TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-        writer = csv.writer(text, lineterminator="\n")
-        yield lambda row: writer.writerow(map(_cell, (row.get(column) for column in COLUMNS)))
+        yield lambda row: text.write(_line(row)) and None
         text.detach()
 
 
 def refuse_existing_table(path: Path, force: bool) -> None:
     """Raise InputError when ``path`` exists and may not be replaced: ``force`` replaces such a table only."""
     refuse_other_kind(path, _FIRST, _KIND, force)
+
+
+def _line(row: dict[str, Any]) -> str:
+    """A row of the table. With this terminator a name that holds any of the two ends of a line is quoted."""
+    line = StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow([_cell(row.get(column)) for column in COLUMNS])
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _cell(value: Any) -> Any:

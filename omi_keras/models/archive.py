@@ -43,6 +43,19 @@ def save_network(path: Path, model: keras.Model) -> None:
         write_bytes(path, same_network_bytes(content))
 
 
+def saved_layers(path: Path) -> list[dict[str, Any]]:
+    """What a ``.keras`` file of :func:`save_network` says of its layers: ``class_name``, ``config`` and more of each.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile
+        When it is no such file.
+    """
+    with zipfile.ZipFile(path) as archive:
+        layers = json.loads(archive.read("config.json"))["config"]["layers"]
+    return [layer for layer in layers if isinstance(layer["config"], dict)]
+
+
 def same_network_bytes(content: bytes) -> bytes:
     """A ``.keras`` file with its objects numbered as they appear, and without the time of saving."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

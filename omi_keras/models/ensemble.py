@@ -40,7 +40,8 @@ def build_ensemble(name: str, members: int, contract: str = CONTRACT) -> keras.M
 
     beat = keras.Input(architecture.input_shape[1:], name="beat")
     logits = [_member(architecture, number, beat) for number in range(members)]
-    return keras.Model(beat, keras.layers.Average(name=MEAN)(logits), name=architecture.name)
+    # As everything in its members, the mean does not ask which precision Keras would take today.
+    return keras.Model(beat, keras.layers.Average(name=MEAN, dtype="float32")(logits), name=architecture.name)
 
 
 def ensemble_of(networks: Sequence[keras.Model], contract: str = CONTRACT) -> keras.Model:
@@ -79,7 +80,12 @@ def joined_forest(forests: Sequence[RandomForest]) -> RandomForest:
 
 def members_of(network: keras.Model) -> int:
     """Of how many networks it is the mean; 1 when it is no ensemble."""
-    return len({found[0] for layer in network.layers if (found := _MEMBER.match(layer.name))}) or 1
+    return members_in(layer.name for layer in network.layers)
+
+
+def members_in(layers: Iterable[str]) -> int:
+    """:func:`members_of` a network with layers of these names."""
+    return len({found[0] for name in layers if (found := _MEMBER.match(name))}) or 1
 
 
 def own_name(layer: str) -> str:

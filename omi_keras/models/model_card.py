@@ -27,7 +27,17 @@ _TOLD = (
     "model", "members", "folds", "fold", "input", "input_details", "simulated", "threshold", "bands", "bands_details",
     "metrics", "intervals", "subgroups", "data", "judged", "selected_by", "selected_from_folds", "left_out", "licence",
 )  # fmt: skip
-_PROVENANCE = ("imported_from", "checkpoint_sha256", "n_folds", "seed", "epochs", "balance", "start_sha256", "versions")
+_PROVENANCE = (
+    "imported_from",
+    "checkpoint_sha256",
+    "n_folds",
+    "split_column",
+    "seed",
+    "epochs",
+    "balance",
+    "start_sha256",
+    "versions",
+)
 
 
 def told_of(info: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,7 +69,7 @@ def model_card(info: Mapping[str, Any], bundle: Mapping[str, Any] | None = None)
     parts = {
         f"# Model card: {plain_text(info.get('model'))}{several}": [
             "**Research software, not a medical device.**",
-            *(["", "**Trained on simulated ECGs: no number here says anything about patients.**"] * _simulated(info)),
+            *(["", f"**{_what_is_simulated(info)}: no number here says anything about patients.**"] * _simulated(info)),
         ],
         "## Licence": [f"Licence: {plain_text(licence)}" if licence else LICENCE],
         "## Model": _model(info),
@@ -81,6 +91,16 @@ def _simulated(info: Mapping[str, Any]) -> bool:
     return info.get("simulated") is True
 
 
+def _trained_on_simulated(info: Mapping[str, Any]) -> bool:
+    """Its own training, whatever it was recalibrated by or exported with."""
+    said = inside(info, "data.simulated")
+    return not _imported(info) and (said if isinstance(said, bool) else _simulated(info))
+
+
+def _what_is_simulated(info: Mapping[str, Any]) -> str:
+    return "Trained on simulated ECGs" if _trained_on_simulated(info) else "Made with simulated ECGs after its training"
+
+
 def _imported(info: Mapping[str, Any]) -> bool:
     return inside(info.get("provenance"), "imported_from") is not None
 
@@ -93,6 +113,8 @@ def _model(info: Mapping[str, Any]) -> list[str]:
         folds = ", ".join(plain_text(fold) for fold in listed(info.get("folds")))
         cost = f"it takes {members} times the space and time of one"
         lines.append(f"- Ensemble: the mean of the {mean} of {members} folds ({folds}); {cost}.")
+    elif (column := inside(info.get("provenance"), "split_column")) is not None:
+        lines.append(f"- Trained, validated and tested on the ECGs that column {plain_text(column)} says.")
     elif "fold" in info:
         by, n_folds = info.get("selected_by"), inside(info.get("provenance"), "n_folds")
         tried = len(listed(info.get("selected_from_folds"))) or UNKNOWN
@@ -130,7 +152,7 @@ def _data(info: Mapping[str, Any]) -> list[str]:
     if _imported(info):
         return ["What it was trained on is not known: it was imported, and the file of its weights does not say."]
     data = mapping(info.get("data"))
-    lines = [f"- {'Simulated' if _simulated(info) else 'Recorded'} ECGs."]
+    lines = [f"- {'Simulated' if _trained_on_simulated(info) else 'Recorded'} ECGs."]
     if isinstance(start := inside(info.get("provenance"), "start"), dict):
         kind = kind_of_ecgs(start.get("simulated"))
         lines.append(
@@ -174,11 +196,13 @@ def _limits(info: Mapping[str, Any]) -> list[str]:
     sites = inside(info, "data.sites")
     if isinstance(sites, dict) and len(sites) == 1:
         lines.append("- All of its ECGs are of one site.")
-    if info.get("selected_by") == "test":
+    judged_parts, chosen_of = mapping(info.get("metrics")), listed(info.get("selected_from_folds"))
+    if info.get("selected_by") == "test" and "test" in judged_parts and len(chosen_of) != 1:
         lines.append("- Its fold was chosen by the test score, so the test numbers above are too good.")
-    elif info.get("selected_by") == "validation":
+    elif info.get("selected_by") is not None and "validation" in judged_parts:
         what = "candidate" if info.get("model") == RANDOM_FOREST else "epoch"
-        chosen = f"its {what}, its fold and its threshold were chosen on these ECGs"
+        fold = "" if len(chosen_of) == 1 else ", its fold"
+        chosen = f"its {what}{fold} and its threshold were chosen on these ECGs"
         lines.append(f"- Too good are the validation numbers above: {chosen}.")
     if isinstance(judged := info.get("judged"), str):
         lines.append(f"- {judged}")

@@ -25,10 +25,10 @@ from omi_keras.data import tables
 from omi_keras.data.artifacts import FieldKind, plain, read_json, sha256, versions, write_bytes, write_json
 from omi_keras.data.beat_sums import beat_sum
 from omi_keras.data.tables import read_table
-from omi_keras.models.archive import save_network
+from omi_keras.models.archive import save_network, saved_layers
 from omi_keras.models.backend import load_backend
-from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
-from omi_keras.models.ensemble import build_ensemble
+from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build, input_for
+from omi_keras.models.ensemble import build_ensemble, members_in
 from omi_keras.models.known_ecgs import BEAT
 from omi_keras.models.model_card import CARD, model_card
 from omi_keras.recordings.errors import InputError
@@ -85,10 +85,11 @@ def load_weights(name: str, path: Path, contract: str = CONTRACT, members: int =
     Raises
     ------
     InputError
-        When the file is missing or does not hold this model's weights.
+        When the file is missing or does not hold this model's weights, for this contract and of so many members.
     """
     if not path.is_file():
         raise InputError(f"{path} not found", "not_found")
+    _refuse_others(path, input_for(name, contract), contract, members)
     model = build(name, contract=contract) if members == 1 else build_ensemble(name, members, contract)
     try:
         model.load_weights(path)
@@ -98,6 +99,37 @@ def load_weights(name: str, path: Path, contract: str = CONTRACT, members: int =
     if not all(np.isfinite(weights).all() for weights in model.get_weights()):
         raise InputError(f"{path} holds weights that are no finite numbers; make it again", "not_finite")
     return model
+
+
+def _refuse_others(path: Path, shape: tuple[int, int, int], contract: str, members: int) -> None:
+    """Raise InputError when the file says that its network takes another input, or has other members.
+
+    The weights alone do not tell: they fit any length of the input.
+    """
+    try:
+        layers = saved_layers(path)
+        inputs = [layer["config"]["batch_shape"][1:] for layer in layers if layer["class_name"] == "InputLayer"]
+        found = members_in(str(layer["config"].get("name")) for layer in layers)
+    except Exception as error:  # a damaged ZIP file, or JSON of anything
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} does not hold the weights of a network: {first}", "unreadable") from None
+    if inputs != [list(shape)]:
+        raise InputError(
+            f"{path} holds a network that takes {_samples(inputs)} samples a lead, and the input contract {contract} "
+            f"has {shape[1]}: one of the two was altered; make the model folder again",
+            "altered",
+        )
+    if found != members:
+        raise InputError(
+            f"{path} holds {found} network{'s' * (found > 1)}, and {members} {'were' if members > 1 else 'was'} "
+            "expected: one of the two was altered; make the model folder again",
+            "altered",
+        )
+
+
+def _samples(inputs: list[Any]) -> str:
+    known = len(inputs) == 1 and isinstance(inputs[0], list) and len(inputs[0]) == 3
+    return str(inputs[0][1])[:10] if known else "other"
 
 
 def write_weights(folder: Path, name: str, what: Path | keras.Model | RandomForest) -> Path:

@@ -118,7 +118,7 @@ def _write(out: IO[bytes], entries: list[_Entry], sheets: IO[bytes], title: str,
     }
     said = {"title": title, "summary": _summary(entries, note)}
     # Taken apart before it is filled: a file may have any name.
-    before, after = _template("ecgs.html").split("$sheets")
+    before, after = _template("ecgs.html").removeprefix(_first().decode()).split("$sheets")
     out.write(_filled(before, ours, **said).encode())
     for entry in ranked:
         sheets.seek(entry.start)
@@ -157,6 +157,12 @@ def _item(entry: _Entry, alike: bool, selected: bool) -> str:
     ours |= {"number": str(entry.number), "probability": p, "flags": str(99 if refused else len(flags))}
     ours |= {"share": "0" if refused else f"{100 * entry.probability:.1f}", "selected": str(selected).lower()}
     return _filled(_template("ecgs_item.html"), ours, name=entry.name, said=" · ".join(said))
+
+
+def _first() -> bytes:
+    """How such a page begins, and no other."""
+    lines = _template("ecgs.html").splitlines(keepends=True)
+    return "".join(lines[:2]).encode()
 
 
 def _filled(template: str, ours: Mapping[str, str] | None = None, **texts: str) -> str:

@@ -83,6 +83,23 @@ def test_a_table(model, folder, tmp_path):
     assert len(json.loads(with_json.stdout)) == 3
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names")
+def test_names_that_end_lines_are_one_row_and_one_line(model, tmp_path, synthetic):
+    names = ["=1+2", "a\rb", "c\nd", 'e",f', "g\x1b[31m"]
+    (tmp_path / "ecgs").mkdir()
+    ecg = np.asarray(synthetic(np.arange(0.43, 9.9, 0.857)))
+    for name in names:
+        np.save(tmp_path / "ecgs" / f"{name}.npy", ecg)
+    (tmp_path / "ecgs" / "h\n\x1bi.edf").write_bytes(b"x")
+    table = tmp_path / "judged.csv"
+    assert run_cli("predict", model, tmp_path / "ecgs", "--csv", table).exit_code == 2
+    with table.open(encoding="utf-8", newline="") as file:
+        assert [row["ecg_id"] for row in csv.DictReader(file)] == [*names, ""]
+    done = run_cli("predict", model, tmp_path / "ecgs")
+    assert len(done.stdout.splitlines()) == len(names) and len(done.stderr.splitlines()) == 1
+    assert "a?b.npy" in done.stdout and "\x1b" not in done.output
+
+
 def test_a_table_replaces_nothing_but_its_like(model, folder, tmp_path):
     table = tmp_path / "judged.csv"
     table.write_text("my own numbers\n", encoding="utf-8")

@@ -1,10 +1,12 @@
 """The input contract as a property of a model: on disk, in the network, and in what it answers."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import random_state
+from helpers import random_state, run_cli
 
 from edge.minimal_filtering import minimal_filtering
 from omi_keras.beats.model_inputs import model_input
@@ -13,6 +15,7 @@ from omi_keras.models.catalogue import NETWORKS, build
 from omi_keras.models.fast.fast_form import F2, F4, fast_form
 from omi_keras.models.fast.training_form import training_form
 from omi_keras.models.inference import omi_probability
+from omi_keras.models.model_folder import load_weights
 from omi_keras.models.weights.torch_weights import load_torch_parameters
 from omi_keras.recordings.errors import InputError
 
@@ -88,3 +91,15 @@ def test_what_no_model_has_is_refused(folder, tmp_path, changed, sentence):
         load_model(other)
     with pytest.raises(InputError):
         Model(ABOUT | changed, network=build("ecg-smart-net")).save(tmp_path / "again")
+
+
+def test_the_contract_must_be_that_of_the_weights(folder, tmp_path):
+    """Weights fit both, so that the other contract would give other probabilities without any error."""
+    with pytest.raises(InputError, match=r"takes 200 samples a lead, and the input contract zscore-400 has 400"):
+        load_weights("ecg-smart-net", folder / "model.keras")
+    other = Path(shutil.copytree(folder, tmp_path / "model"))
+    said = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    (other / "model.json").write_text(json.dumps(said | {"input": "zscore-400"}), encoding="utf-8")
+    done = run_cli("predict", other, tmp_path)
+    assert done.exit_code == 2
+    assert "one of the two was altered; make the model folder again" in done.output

@@ -139,9 +139,30 @@ def test_a_recalibrated_model():
         assert "highest F1 on the local ECGs" in card
         assert "- Not known from its local ECGs: whether it lasts." in card
         assert f"- SHA-256 of the ecgs.csv that it was recalibrated by: `{'23' * 32}`." in card
+        assert "validation numbers above" not in card and "test numbers above" not in card, "there are none"
     told = told_of(SELECTED | {"calibration": calibration})
     assert not {"read_out", "dataset", "before"} & told["calibration"].keys()
     assert "somebody" not in json.dumps(told), "a bundle goes to strangers"
+
+
+def test_simulated_ecgs_that_trained_nothing():
+    """Those of a recalibration, or of an export."""
+    recorded = SELECTED | {"simulated": True, "data": SELECTED["data"] | {"simulated": False}}
+    for info in (recorded, IMPORTED | {"simulated": True}):
+        card = model_card(info)
+        assert "**Made with simulated ECGs after its training: no number here says anything about patients.**" in card
+        assert "rained on simulated" not in card and "- Simulated ECGs." not in card
+
+
+def test_a_column_divided_its_ecgs():
+    provenance = SELECTED["provenance"] | {"n_folds": 3, "split_column": "part"}
+    info = SELECTED | {"fold": 0, "selected_from_folds": [0], "provenance": provenance}
+    info |= {"metrics": {"validation": {"auc": 0.9}, "test": {"auc": 0.8}}}
+    for chosen in (info, info | {"selected_by": "test"}):
+        for card in (model_card(chosen), model_card(told_of(chosen))):
+            assert "- Trained, validated and tested on the ECGs that column part says." in card
+            assert "- Too good are the validation numbers above: its epoch and its threshold were chosen" in card
+            assert "fold" not in card.lower()
 
 
 @pytest.mark.parametrize(

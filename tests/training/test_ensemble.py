@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -121,9 +122,11 @@ def test_other_numbers_of_members_are_refused(folder, tmp_path):
         (copy / "model.json").write_text(json.dumps(said | {"members": members}), encoding="utf-8")
         with pytest.raises(InputError, match="no good number of members"):
             load_model(copy)
-    for members in (2, 4):
+    for members in (1, 2, 4, 100):
         (copy / "model.json").write_text(json.dumps(said | {"members": members}), encoding="utf-8")
-        with pytest.raises(InputError, match="does not hold the weights"):
+        with pytest.raises(
+            InputError, match=f"holds 3 networks, and {members} w.* expected: one of the two was altered"
+        ):
             load_model(copy)
 
 
@@ -270,6 +273,18 @@ def test_deep_networks_are_averaged_too(forward):
     expected = np.mean([np.asarray(network(x, training=False), float) for network in networks], axis=0)
     np.testing.assert_allclose(np.asarray(ensemble(x, training=False)), expected, atol=1e-6)
     np.testing.assert_allclose(np.asarray(fast(x, training=False)), expected, atol=1e-5)
+
+
+def test_the_mean_is_float32_whatever_precision_keras_would_take(folder, dataset):
+    """In 16 bits the order of close ECGs would be lost."""
+    expected = load_model(folder).probability(dataset.beats[:FEW])
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        found = load_model(folder).probability(dataset.beats[:FEW])
+    finally:
+        keras.config.set_dtype_policy(before)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_it_is_recalibrated_and_taken_up_again(folder, dataset, members):
