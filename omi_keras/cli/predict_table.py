@@ -29,7 +29,11 @@ def new_table(path: Path | None, force: bool) -> Iterator[Callable[[dict[str, An
         return
     with growing_file(path, _FIRST, _KIND, force=force) as file:
         text = TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-        yield lambda row: text.write(_line(row)) and None
+
+        def add(row: dict[str, Any]) -> None:
+            text.write(_line(row))
+
+        yield add
         text.detach()
 
 
