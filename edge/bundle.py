@@ -84,7 +84,7 @@ def write_bundle(
         When the manifest would say what no reader accepts.
     """
     verified.check_manifest(manifest | {"sha256": dict.fromkeys(verified.FILES)}, folder / verified.MANIFEST)
-    simulated = ", trained on simulated ECGs" if manifest["simulated"] else ""
+    simulated = ", made with simulated ECGs" if manifest["simulated"] else ""
     beat = manifest["input"]
     told = {"simulated": simulated, "samples": beat["shape"][2], "r_sample": beat["r_sample"]}
     told |= {"bands": _bands_line(manifest.get("bands"))}

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Where Keras writes, until the file is whole.
 HALF_NETWORK = ".half.keras"
+# Bytes that describe a network: an ensemble of a hundred takes about an eighth.
+_MOST_CONFIG = 1 << 26
 # The oldest that a ZIP file can name.
 _TIME = (1980, 1, 1, 0, 0, 0)
 # Values of skops that cannot change: whether two places hold one object is chance and means nothing.
@@ -52,6 +54,8 @@ def saved_layers(path: Path) -> list[dict[str, Any]]:
         When it is no such file.
     """
     with zipfile.ZipFile(path) as archive:
+        if archive.getinfo("config.json").file_size > _MOST_CONFIG:
+            raise ValueError("its description is larger than that of any network")
         layers = json.loads(archive.read("config.json"))["config"]["layers"]
     return [layer for layer in layers if isinstance(layer["config"], dict)]
 

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omi_keras.beats.contracts import CONTRACT, CONTRACTS, input_details
+from omi_keras.beats.contracts import CONTRACT, CONTRACTS, input_details, input_shape
 from omi_keras.data import tables
 from omi_keras.data.artifacts import FieldKind, plain, read_json, sha256, versions, write_bytes, write_json
 from omi_keras.data.beat_sums import beat_sum
 from omi_keras.data.tables import read_table
 from omi_keras.models.archive import save_network, saved_layers
 from omi_keras.models.backend import load_backend
-from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build, input_for
+from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, build
 from omi_keras.models.ensemble import build_ensemble, members_in
 from omi_keras.models.known_ecgs import BEAT
 from omi_keras.models.model_card import CARD, model_card
@@ -89,7 +89,7 @@ def load_weights(name: str, path: Path, contract: str = CONTRACT, members: int =
     """
     if not path.is_file():
         raise InputError(f"{path} not found", "not_found")
-    _refuse_others(path, input_for(name, contract), contract, members)
+    _refuse_others(path, input_shape(contract), contract, members)
     model = build(name, contract=contract) if members == 1 else build_ensemble(name, members, contract)
     try:
         model.load_weights(path)

@@ -137,7 +137,8 @@ def judge_of_model(model: Model) -> Judge:
         ids = {name: frozenset(rows[name].astype(str)) for name in ids}
     known = Known(*known_sums(model.info, folds), ids["ecg_id"], ids["patient_id"], trained_on)
     source = {"threshold": f"{model.threshold:.6g}", "bands": _bands_text(model.bands)}
-    source |= {"trained on SHA-256": str(trained_on["ecgs.csv"])} if isinstance(trained_on, dict) else {}
+    if (said := _dict(trained_on).get("ecgs.csv")) is not None:
+        source["trained on SHA-256"] = str(said)
     if model.path is not None:
         source["SHA-256"] = sha256(model.weights)
     place = str(model.path or "in memory")

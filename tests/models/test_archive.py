@@ -14,10 +14,12 @@ import pytest
 from skops.io import dumps
 
 from omi_keras.measures.features import FEATURES
+from omi_keras.models import archive
 from omi_keras.models.archive import errors_name, same_forest_bytes, save_network
 from omi_keras.models.catalogue import build
 from omi_keras.models.model_folder import load_weights
 from omi_keras.models.random_forest import grow_forest, load_forest, save_forest
+from omi_keras.recordings.errors import InputError
 
 # Saves both kinds of model twice, after other models were built and memory was used.
 SCRIPT = """
@@ -111,3 +113,13 @@ def test_a_model_that_could_not_be_written_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match=r"model\.keras"):
         save_network(tmp_path / "model.keras", Broken())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_describes_no_network_is_no_model_file(tmp_path):
+    """And a description that grows when it is unpacked is not unpacked."""
+    for name, config in (("list", b"[]"), ("large", b" " * (archive._MOST_CONFIG + 1))):
+        path = tmp_path / f"{name}.keras"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr("config.json", config)
+        with pytest.raises(InputError, match="does not hold the weights of a network"):
+            load_weights("mayo-alvd", path)

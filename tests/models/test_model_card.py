@@ -234,6 +234,8 @@ def test_a_bundle_s_card_is_its_manifest_s_and_is_checked(small_bundle, tmp_path
     card = contents[CARD].decode()
     assert card == model_card(manifest["trained"], parse_json(contents["manifest.json"]))
     assert "## This bundle\n\n- Format: float32." in card
+    # Of an imported model they are those of the export.
+    assert (", made with simulated ECGs" in contents["README.txt"].decode()) == manifest["simulated"]
     copy = Path(shutil.copytree(small_bundle, tmp_path / "bundle"))
     (copy / CARD).write_text(card.replace("simulated", "real"), encoding="utf-8")
     with pytest.raises(InputError, match=r"MODEL_CARD\.md was altered"):

@@ -357,3 +357,5 @@ def test_a_model_in_memory_is_judged(easy_dataset):
     assert isinstance(found, omi.Validation)
     np.testing.assert_array_equal(found.predictions["probability"], model.probability(data.beats))
     assert judge_of_model(model).place == "in memory"
+    model.info["provenance"] = {"dataset_sha256": {}}
+    assert "trained on SHA-256" not in judge_of_model(model).source, "what is not said is not told"
