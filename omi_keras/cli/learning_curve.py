@@ -44,7 +44,7 @@ def learning_curve(
     from omi_keras.data.artifacts import refuse_existing
     from omi_keras.training.learning_curves import MARKER, begun, checked_sizes, train_learning_curve
 
-    wanted = checked_sizes(number_list(sizes, "--sizes"))
+    wanted = checked_sizes(number_list(sizes, "--sizes", "0.1,0.5,1"))
     if not options["resume"]:
         refuse_existing(out, MARKER, options["force"])
     models, weights = tuple(dict.fromkeys(models)), options["imagenet_weights"]

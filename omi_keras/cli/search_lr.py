@@ -32,7 +32,7 @@ def search_lr(dataset: Path, out: Path, model: str, rates: str, as_json: bool, *
     Example:
       omi-keras search-lr dataset/ search/ --model mayo-alvd --rates 3e-5,1e-4,3e-4 --folds 0,1 --epochs 20
     """
-    wanted = number_list(rates, "--rates")
+    wanted = number_list(rates, "--rates", "1e-5,1e-4")
     from omi_keras.data.artifacts import refuse_existing
 
     if not options["resume"]:

@@ -193,14 +193,14 @@ def fold_list(text: str) -> list[int] | None:
         raise click.BadParameter(f"{text!r} is neither all nor numbers like 0,3", param_hint="--folds") from None
 
 
-def number_list(text: str, option: str) -> list[float]:
+def number_list(text: str, option: str, example: str) -> list[float]:
     """``"1e-5,1e-4"`` → [1e-5, 1e-4], positive and each once."""
     try:
         numbers = sorted({float(part) for part in text.split(",")})
     except ValueError:
         numbers = []
     if not numbers or not all(math.isfinite(number) and number > 0 for number in numbers):
-        raise click.BadParameter(f"{text!r} is no list of positive numbers like 1e-5,1e-4", param_hint=option)
+        raise click.BadParameter(f"{text!r} is no list of positive numbers like {example}", param_hint=option)
     return numbers
 
 

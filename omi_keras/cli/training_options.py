@@ -153,9 +153,9 @@ def prepared(
     # Wherever a worker stands, it is the same file.
     weights = weights and weights.absolute()
     column, leave_out = options["split_column"], options["leave_out"]
-    if column and leave_out:
+    if column is not None and leave_out is not None:
         raise click.UsageError("--split-column and --leave-out exclude each other")
-    if (column or leave_out) and _on_command_line("n_folds"):
+    if (column is not None or leave_out is not None) and _on_command_line("n_folds"):
         raise click.UsageError("--n-folds is for folds, and here a column divides the patients; leave one of them out")
     from omi_keras.data.dataset import load_dataset
     from omi_keras.data.duplicates import duplicates_of, duplicates_sentence
@@ -166,7 +166,9 @@ def prepared(
     from omi_keras.training.splits import split_of
     from omi_keras.training.start import open_start
 
-    split = split_of(data, column or options["n_folds"], leave_out=leave_out, first_ecg_only=options["first_ecg_only"])
+    # An empty name, as of a shell's variable that is not set, is a column that is not there.
+    by = options["n_folds"] if column is None else column
+    split = split_of(data, by, leave_out=leave_out, first_ecg_only=options["first_ecg_only"])
     if told and split.column is None and split.n_folds < options["n_folds"]:
         why = f"only {split.n_folds} patients have the rarer label"
         click.echo(f"{why}: {split.n_folds} folds instead of {options['n_folds']}", err=True)

@@ -41,7 +41,7 @@ def stated(ecgs: pd.DataFrame, column: str) -> np.ndarray:
     """
     if column not in ecgs.columns:
         there = ", ".join(str(name) for name in ecgs.columns)
-        raise InputError(f"the dataset has no column {column}; it has {there}", "column")
+        raise InputError(f"the dataset has no column {column or repr(column)}; it has {there}", "column")
     if column == "omi":
         raise InputError("omi is the label that everything is compared with; name another --comparator", "column")
     cells = ["" if pd.isna(cell) else str(cell).strip() for cell in ecgs[column]]

@@ -23,6 +23,7 @@ from omi_keras.data.dataset import Dataset
 from omi_keras.data.first_ecgs import first_ecgs
 from omi_keras.data.folds import FEWEST_FOLDS, FOLDS, assign_folds, check_parts, most_folds, rotation
 from omi_keras.data.identities import one_form
+from omi_keras.models.known_ecgs import BEAT
 from omi_keras.recordings.errors import InputError
 
 MOST_FOLDS = 100  # two digits in the names of their folders
@@ -69,7 +70,7 @@ class Split:
     @property
     def values(self) -> str | None:
         """What ``folds.csv`` calls that column."""
-        taken = self.column in ("ecg_id", "patient_id", "fold", VALIDATES, FIRST)
+        taken = self.column in ("ecg_id", "patient_id", "fold", BEAT, VALIDATES, FIRST)
         return f"{self.column}_value" if taken else self.column
 
     def settings(self) -> dict[str, Any]:
@@ -246,7 +247,7 @@ def _cells(ecgs: pd.DataFrame, column: str) -> list[str]:
     """A column's values as text; an empty cell is refused."""
     if column not in ecgs.columns:
         there = ", ".join(str(name) for name in ecgs.columns)
-        raise InputError(f"the dataset has no column {column}; it has {there}", "column")
+        raise InputError(f"the dataset has no column {column or repr(column)}; it has {there}", "column")
     found = ["" if pd.isna(cell) else one_form(str(cell)) for cell in ecgs[column]]
     if empty := [name for name, cell in zip(ecgs["ecg_id"], found, strict=True) if not cell]:
         raise InputError(
@@ -260,7 +261,7 @@ def _cells(ecgs: pd.DataFrame, column: str) -> list[str]:
 def _ordered(values: list[str]) -> list[str]:
     """Each value once: numbers by their size, others as text."""
     found = set(values)
-    numbers = all(cell.lstrip("-").replace(".", "", 1).isdecimal() for cell in found)
+    numbers = all(cell.removeprefix("-").replace(".", "", 1).isdecimal() for cell in found)
     return sorted(found, key=lambda cell: (float(cell) if numbers else 0.0, cell))
 
 

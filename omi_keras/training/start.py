@@ -20,7 +20,7 @@ from omi_keras.data.dataset import Dataset
 from omi_keras.data.identities import one_form
 from omi_keras.model import Model
 from omi_keras.models.catalogue import RANDOM_FOREST
-from omi_keras.models.known_ecgs import known_ecgs, known_sums
+from omi_keras.models.known_ecgs import BEAT, known_ecgs, known_sums
 from omi_keras.models.model_folder import load_weights, read_model_folder
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.protocol import Protocol
@@ -144,11 +144,16 @@ def with_known(folds: pd.DataFrame, run: Path) -> pd.DataFrame:
     """
     if not (run / START_FOLDER).is_dir():
         return folds
-    info, before, _ = read_model_folder(run / START_FOLDER)
+    info, before, weights = read_model_folder(run / START_FOLDER)
     if before is None:
         return folds
     known = known_ecgs(info, before)
-    known = known[~known["ecg_id"].isin(set(folds["ecg_id"]))].assign(fold=folds["fold"].max() + 1)
+    signs = [name for name in ("ecg_id", "patient_id", BEAT) if name in folds and name in known]
+    same = pd.MultiIndex.from_frame(known[signs]).isin(pd.MultiIndex.from_frame(folds[signs]))
+    # An ECG that has the id of another one is named by its model, too.
+    free = ~known["ecg_id"].isin(set(folds["ecg_id"]))
+    names = known["ecg_id"].where(free, known["ecg_id"] + f"@{sha256(weights)[:12]}")
+    known = known.assign(ecg_id=names, fold=folds["fold"].max() + 1)[~same]
     # Of the other columns those that are the run's, too.
     found = pd.concat([folds, known], ignore_index=True)[list(folds.columns)]
     return found.fillna(dict.fromkeys(found.columns.difference(["fold"]), ""))

@@ -154,6 +154,8 @@ def test_it_replaces_its_own_folder_and_nothing_else(easy_dataset, tmp_path):
     assert run_cli(*call, "--force").exit_code == 0
     bad = run_cli(*call[:-4], "--sizes", "2", "--resume")
     assert bad.exit_code == 2 and "no shares of the training patients" in bad.stderr
+    bad = run_cli(*call[:-4], "--sizes", "0,1", "--resume")
+    assert bad.exit_code == 2 and "'0,1' is no list of positive numbers like 0.1,0.5,1" in bad.stderr
 
 
 def test_python_gives_what_the_command_writes(curve, easy_dataset, tmp_path):

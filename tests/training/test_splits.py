@@ -190,6 +190,13 @@ def test_numbers_are_ordered_by_their_size_and_names_that_are_taken_stay_apart()
     folds = split.divide(ecgs, 0)
     assert [split.left_out(folds, number) for number in split.rounds] == [str(k) for k in range(10)]
     assert list(folds.columns) == ["ecg_id", "patient_id", "fold", "fold_value", "validates"]
+    # A model's folds.csv has the checksum of the beat under this name.
+    assert split_of(in_memory(small(beat=["x", "y"] * 20)), leave_out="beat").values == "beat_value"
+    # Numbers, and what only looks like one.
+    for cells, ordered in ((("10", "-2", "9"), ["-2", "9", "10"]), (("--5", "3", "10"), ["--5", "10", "3"])):
+        ecgs = small(level=[cells[k // 2 % 3] for k in range(40)])
+        folds = split_of(in_memory(ecgs), leave_out="level").divide(ecgs, 0)
+        assert list(folds.sort_values("fold")["level"].unique()) == ordered
 
 
 # Runs.
@@ -419,6 +426,8 @@ def test_search_lr_and_the_command_line(dataset, tmp_path):
         (("--leave-out", "site", "--n-folds", 5), "--n-folds is for folds"),
         (("--split-column", "part", "--folds", "1"), "fold 1 does not exist: there is fold 0 only"),
         (("--split-column", "site"), "column site says 'A', 'B'"),
+        (("--split-column", ""), "the dataset has no column ''"),
+        (("--leave-out", ""), "the dataset has no column ''"),
     ):
         done = run_cli("train", dataset, tmp_path / "run", "--model", "random-forest", *options)
         assert done.exit_code == 2

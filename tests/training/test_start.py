@@ -252,6 +252,27 @@ def test_a_successor_remembers_whom_its_start_knew(hospitals, tmp_path):
     assert sum(map(len, rows.values())) == len(there.ecgs)
 
 
+def test_ids_of_other_people_do_not_make_it_forget(hospitals, tmp_path):
+    here, there = (load_dataset(hospitals / name) for name in ("here", "there"))
+    # The other hospital numbers its ECGs and patients as the first one does.
+    name = dict(zip(there.ecgs["patient_id"].unique(), here.ecgs["patient_id"].unique(), strict=False))
+    count = min(len(here.ecgs), len(there.ecgs))
+    other = omi.Dataset.from_arrays(
+        there.beats[:count], there.ecgs["omi"][:count], [name[of] for of in there.ecgs["patient_id"][:count]],
+        simulated=True, ecg_id=here.ecgs["ecg_id"][:count],
+    )  # fmt: skip
+    how = {"model": "mayo-alvd", "split": 3, "folds": [0], "other_patients": True, **STILL}
+    run = omi.cross_validate(other, tmp_path / "run", start=hospitals / "model", **how)
+    start = omi.load_model(hospitals / "model")
+    successor = run.select()
+    sums, complete = known_sums(successor.info, successor.folds)
+    assert complete
+    assert known_sums(start.info, start.folds)[0] < sums
+    assert not successor.folds["ecg_id"].duplicated().any()
+    with pytest.raises(InputError, match="by their median beat"):
+        successor.validate(here, other_patients=True)
+
+
 def run_model(run):
     """What a model of the run knows without its start."""
     table, _, test = run.split.of_model(run.folds, 0)
