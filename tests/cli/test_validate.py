@@ -174,7 +174,7 @@ def test_a_run_without_its_dataset_gives_a_model_that_says_so(trained_run, tmp_p
         (("--comparator", "nobody"), "the dataset has no column nobody"),
         (("--comparator", "age"), "column age must be 1 where it says OMI"),
         (("--comparator", "omi"), "omi is the label"),
-        (("--comparator", ""), "the dataset has no column ;"),
+        (("--comparator", ""), "the dataset has no column '';"),
     ],
 )
 def test_hostile_comparators(options, sentence, model_folder, elsewhere, tmp_path):
