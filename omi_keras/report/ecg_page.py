@@ -174,8 +174,3 @@ def _filled(template: str, ours: Mapping[str, str] | None = None, **texts: str) 
 @cache
 def _template(name: str) -> str:
     return (files("omi_keras.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _first() -> bytes:
-    """The page's first lines, by which it is known again."""
-    return _template("ecgs_first.html").encode()
