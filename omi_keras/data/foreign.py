@@ -24,7 +24,7 @@ _OURS = {
     "config.json": _RUN,
     "report.json": r"[^/]+\.(csv|html|json)|figures/[^/]+\.(png|svg|pdf)",
     "model.json": _MODEL,
-    "manifest.json": r"model\.tflite|manifest\.(json|sig)|parity\.npz|device_parity\.py|README\.txt",
+    "manifest.json": r"model\.tflite|manifest\.(json|sig)|parity\.npz|device_parity\.py|README\.txt|MODEL_CARD\.md",
     "simulation.json": r"simulation\.json|sim-\d+\.(dat|hea)|labels\.csv|true_beats\.npy",
     "saliency.json": r"saliency\.(npz|json)|(pointing|sanity)\.csv|figures/[^/]+\.(png|svg|pdf)",
     "pictures.json": r"pictures\.json|[^/]+\.(svg|png|pdf)",

@@ -229,7 +229,7 @@ def test_only_what_was_verified_is_used(bundle, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"format_version": 2}, "format version 2, this reader knows up to 1"),
+        ({"format_version": 3}, "format version 3, this reader knows up to 2"),
         ({"kind": "dataset"}, "not the manifest"),
         ({"threshold": 0.9}, "was altered"),
         ({"limits": {}}, "was altered"),
