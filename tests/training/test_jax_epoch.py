@@ -88,7 +88,9 @@ optimizer.build(model.trainable_variables)
 objective = Objective(0.1, 2.0, (1.0, 3.0))
 if keras.backend.backend() == "jax":
     from omi_keras.training.jax_epoch import jax_epoch
-    epoch = jax_epoch(model, optimizer, beats, omi, training, 1, objective, dropping=True, augmenting=True)
+    epoch = jax_epoch(
+        model, optimizer, beats, omi, training, objective=objective, dropping=True, augmenting=True
+    )
 else:
     from omi_keras.data.pipeline import TrainingPipeline
     from omi_keras.training.tensorflow_epoch import tensorflow_epoch
