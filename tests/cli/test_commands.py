@@ -189,7 +189,7 @@ def test_wrong_options(easy_dataset, tmp_path):
         ["--learning-rate", "nan"],
         ["--epochs", "0"],
         ["--model", "vgg"],
-        ["--balance", "none"],
+        ["--balance", "some"],
     ):
         assert run_cli("train", easy_dataset, tmp_path / "run", *options).exit_code == 2
     assert "fold 12 does not exist" in refused(run_cli("train", easy_dataset, tmp_path / "run", "--folds", "12"))
