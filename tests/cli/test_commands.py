@@ -309,7 +309,7 @@ def test_resume_of_a_finished_run_reports_it(trained_run, easy_dataset):
         ("config.json", b"\xff\x00junk", "cannot be read"),
         ("config.json", b"[]", "no format_version"),
         ("config.json", b'{"format_version": 1}', "lacks a good value of model, simulated"),
-        ("config.json", b'{"format_version": 2}', "install a newer omi-keras"),
+        ("config.json", b'{"format_version": 3}', "install a newer omi-keras"),
         ("config.json", b'{"format_version": true}', "no format_version"),
         ("folds.csv", b"ecg_id,patient_id,fold\na,p,0\na,p,1\n", "names an ECG twice"),
         ("folds.csv", b"a,b\n1,2\n", "lacks the column ecg_id"),
