@@ -26,11 +26,11 @@ from typing import Any
 
 import numpy as np
 
-from edge import bands, parity, script_start, verified
+from edge import bands, network, parity, script_start, verified
 from omi_keras.recordings import numbers
 
 # What device_parity.py consists of, in this order; each imports of ours what stands before it, at most.
-SCRIPT = (script_start, numbers, bands, verified, parity)
+SCRIPT = (script_start, numbers, bands, verified, network, parity)
 SCRIPT_HEAD = (
     '"""This file was put together from omi-keras when the bundle was made; it needs NumPy and LiteRT alone."""'
 )

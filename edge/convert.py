@@ -15,7 +15,7 @@ import numpy as np
 from edge.float_layers import AFTER, BEFORE, with_float_layers
 from edge.graph import device_graph, in_float32
 from edge.minimal_filtering import minimal_filtering
-from edge.parity import SIGNATURE, Network, fitted, interpreter_class
+from edge.network import SIGNATURE, Network, fitted, interpreter_class
 from omi_keras.beats.contracts import CONTRACT
 from omi_keras.beats.model_inputs import BEAT_SAMPLES
 from omi_keras.chatter import without_chatter

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.bands import band_of
 from edge.device_beat import check_beat
-from edge.parity import Network
+from edge.network import Network
 from edge.stream import RollingWindow, check_samples
 from edge.verified import BundleError, load
 from omi_keras.beats.median_beats import MedianBeat, median_beat

@@ -16,7 +16,8 @@ from edge.conversion import conversion
 from edge.convert import BYTES_PER_PARAMETER, Converted, Quantization
 from edge.graph import SAMPLES
 from edge.limits import LIMITS
-from edge.parity import SIGNATURE, Network, compare, exceeded, fitted
+from edge.network import SIGNATURE, Network, fitted
+from edge.parity import compare, exceeded
 from edge.signature import sign
 from edge.verified import MANIFEST, MOST_BYTES
 from omi_keras.beats.contracts import input_details

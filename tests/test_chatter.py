@@ -159,11 +159,11 @@ def test_bundles_are_judged_in_silence(int8_bundle, ecg_file):
 def test_what_litert_says_besides_arrives(int8_bundle):
     """An error that it writes while the chatter is held back."""
     done = python(
-        "import sys; from pathlib import Path; from edge import parity\n"
-        "class Interpreter(parity.interpreter_class()):\n"
+        "import sys; from pathlib import Path; from edge import network, parity\n"
+        "class Interpreter(network.interpreter_class()):\n"
         "    def allocate_tensors(self):\n"
         "        say(b'ERROR: kept\\n'); super().allocate_tensors()\n"
-        "parity.interpreter_class = lambda: Interpreter\n"
+        "network.interpreter_class = lambda: Interpreter\n"
         "parity.replay(Path(sys.argv[1]))",
         int8_bundle,
     )

@@ -154,7 +154,7 @@ def _open(path: Path) -> Judge:
 
 
 def _judge_of_bundle(path: Path) -> Judge:
-    from edge.parity import Network
+    from edge.network import Network
     from edge.verified import BundleError, load
 
     try:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge.convert import convert
 from edge.graph import device_graph, in_float32
 from edge.minimal_filtering import minimal_filtering
-from edge.parity import Network, interpreter_class
+from edge.network import Network, interpreter_class
 from edge.verified import BundleError, load
 from omi_keras.beats.contracts import CONTRACTS, input_shape
 from omi_keras.beats.model_inputs import model_input

@@ -20,7 +20,7 @@ from tiny_network import tiny
 
 from edge import Detector
 from edge.convert import convert
-from edge.parity import Network, interpreter_class
+from edge.network import Network, interpreter_class
 from edge.verified import CONTRACTS, load, parity_set
 from omi_keras.beats import contracts
 from omi_keras.beats.median_beats import median_beat

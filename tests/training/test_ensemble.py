@@ -12,7 +12,7 @@ from helpers import run_cli
 
 from edge import export
 from edge.minimal_filtering import minimal_filtering
-from edge.parity import Network
+from edge.network import Network
 from edge.verified import load
 from omi_keras.data.dataset import load_dataset
 from omi_keras.measures.features import beat_features
