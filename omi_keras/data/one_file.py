@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -40,19 +40,8 @@ def write_file(out: Path, content: bytes, *, force: bool = False) -> None:
     assert MARK in content, "what is written here can be replaced with --force"
     refuse_existing_file(out, force)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{secrets.token_hex(8)}.part")
-    try:
-        with partial.open("xb") as file:
-            file.write(content)
-        if force and _ours(out):
-            partial.replace(out)
-        else:
-            move_to_new_name(partial, out)
-    except FileExistsError:
-        raise InputError(f"{out} was made by something else meanwhile and is left as it is", "exists") from None
-    finally:
-        with undisturbed():
-            partial.unlink(missing_ok=True)
+    with _whole(out, lambda: force and _ours(out)) as file:
+        file.write(content)
 
 
 @contextmanager
@@ -72,14 +61,26 @@ def growing_file(out: Path, first: bytes, kind: str, *, force: bool = False) -> 
     refuse_other_kind(out, first, kind, force)
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is not a folder; make it, or name another", "not_found")
+
+    def replaces() -> bool:
+        if force:
+            refuse_other_kind(out, first, kind, force)
+        return force
+
+    with _whole(out, replaces) as file:
+        file.write(first)
+        yield file
+
+
+@contextmanager
+def _whole(out: Path, replaces: Callable[[], bool]) -> Iterator[IO[bytes]]:
+    """A file that has its name when the block ends without an error; ``replaces`` is asked then."""
     partial = out.with_name(f".{out.name}.{secrets.token_hex(8)}.part")
     try:
         with partial.open("xb") as file:
-            file.write(first)
             yield file
         with undisturbed():
-            if force:
-                refuse_other_kind(out, first, kind, force)
+            if replaces():
                 partial.replace(out)
             else:
                 move_to_new_name(partial, out)
