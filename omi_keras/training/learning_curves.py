@@ -17,22 +17,21 @@ from typing import Any
 
 import pandas as pd
 
-from omi_keras.data.artifacts import new_folder, read_json, refuse_existing, versions, write_json
+from omi_keras.data.artifacts import read_json, versions, write_json
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import FOLDS
-from omi_keras.data.foreign import refuse_inside
 from omi_keras.model import Model
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.cross_validation import Where, read_metrics, train_folds
 from omi_keras.training.jobs import Job
 from omi_keras.training.learning_tables import COLUMNS, RESAMPLES, LearningCurve, fold_rows, summarised
-from omi_keras.training.locks import at_work, beginning, refuse_busy
+from omi_keras.training.locks import at_work, beginning
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import FORMAT_VERSION, load_run, where_dataset_is, write_table
 from omi_keras.training.settings import settle, started_with
 from omi_keras.training.splits import Split, split_of
 from omi_keras.training.start import open_start
-from omi_keras.training.started import place_of, refuse_other_settings, started_run
+from omi_keras.training.started import new_work, place_of, refuse_other_settings, started_run
 
 MARKER, KIND = "learning-curve.json", "learning curve"
 SIZES = (0.1, 0.25, 0.5, 1.0)
@@ -146,7 +145,7 @@ def train_learning_curve(
     wanted: dict[tuple[str, float], list[int]] = {}
     with ExitStack() as work:
         with beginning(out):
-            _start(out, dataset, split, resume, force)
+            _start(out, dataset, split, start, resume, force)
             work.enter_context(at_work(out))
         for name, protocol in protocols.items():
             weights = imagenet_weights if name == "resnet18" else None
@@ -208,18 +207,14 @@ def begun(out: Path, model: str, sizes: Sequence[float]) -> Path:
     return next((run for run in runs if (run / "config.json").exists()), runs[0])
 
 
-def _start(out: Path, dataset: Dataset, split: Split, resume: bool, force: bool) -> None:
+def _start(out: Path, dataset: Dataset, split: Split, start: Model | None, resume: bool, force: bool) -> None:
     """Make the folder, or make sure that an existing one may be continued."""
     settings = split.settings() | {"dataset_sha256": dataset.fingerprint()}
     if resume and out.exists():
         fields = {"dataset_sha256": dict, "n_folds": int}
         refuse_other_settings(out, read_json(out / MARKER, "a learning curve", FORMAT_VERSION, fields), settings)
         return
-    refuse_existing(out, MARKER, force)
-    refuse_inside(out, dataset.path)
-    if out.exists():
-        refuse_busy(out)
-    with new_folder(out, MARKER, force=force) as folder:
+    with new_work(out, MARKER, dataset, start, force=force) as folder:
         _note(folder, out, dataset, settings)
 
 

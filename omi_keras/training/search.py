@@ -10,19 +10,18 @@ from typing import Any
 
 import pandas as pd
 
-from omi_keras.data.artifacts import new_folder, read_json, refuse_existing, versions, write_json
+from omi_keras.data.artifacts import read_json, versions, write_json
 from omi_keras.data.dataset import Dataset
-from omi_keras.data.foreign import refuse_inside
 from omi_keras.model import Model
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.config import DEFAULTS
 from omi_keras.training.cross_validation import Where, read_metrics, train_folds
 from omi_keras.training.jobs import Job
-from omi_keras.training.locks import at_work, beginning, refuse_busy
+from omi_keras.training.locks import at_work, beginning
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import FORMAT_VERSION, where_dataset_is, write_table
 from omi_keras.training.splits import Split
-from omi_keras.training.started import place_of, refuse_other_settings, started_run
+from omi_keras.training.started import new_work, place_of, refuse_other_settings, started_run
 
 KIND = "learning-rate search"
 # Test folds are not looked at.
@@ -71,7 +70,7 @@ def search_learning_rate(
     jobs: dict[Job, float] = {}
     with ExitStack() as work:
         with beginning(out):
-            _start(out, dataset, settings, resume, force)
+            _start(out, dataset, settings, start, resume, force)
             work.enter_context(at_work(out))
         for rate in rates:
             run = out / f"rate-{rate:g}"
@@ -99,7 +98,9 @@ def search_learning_rate(
         return _finish(out, dataset, settings, jobs)
 
 
-def _start(out: Path, dataset: Dataset, settings: dict[str, Any], resume: bool, force: bool) -> None:
+def _start(
+    out: Path, dataset: Dataset, settings: dict[str, Any], start: Model | None, resume: bool, force: bool
+) -> None:
     """Make the folder, or make sure that an existing one may be continued."""
     if resume and out.exists():
         started = read_json(out / "search.json", "a learning-rate search", FORMAT_VERSION, {"dataset_sha256": dict})
@@ -108,11 +109,7 @@ def _start(out: Path, dataset: Dataset, settings: dict[str, Any], resume: bool, 
         wanted = settings | {"dataset_sha256": dataset.fingerprint()}
         refuse_other_settings(out, known, wanted)
         return
-    refuse_existing(out, "search.json", force)
-    refuse_inside(out, dataset.path)
-    if out.exists():
-        refuse_busy(out)
-    with new_folder(out, "search.json", force=force) as folder:
+    with new_work(out, "search.json", dataset, start, force=force) as folder:
         _note(folder, out, dataset, settings)
 
 

@@ -105,12 +105,7 @@ def _start(
         else:
             write_table(run / "folds.csv", folds)
         return
-    refuse_existing(run, "config.json", force)
-    refuse_inside(run, dataset.path)
-    refuse_inside(run, None if start is None else start.weights)
-    if run.exists():
-        refuse_busy(run)
-    with new_folder(run, "config.json", force=force) as folder:
+    with new_work(run, "config.json", dataset, start, force=force) as folder:
         write_table(folder / "folds.csv", folds)
         if dataset.path is None:
             (folder / DATASET_FOLDER).mkdir()
@@ -127,6 +122,18 @@ def _start(
             _, complete = known_sums(start.info, start.folds)
             about["start"] = {"path": str(start.path), "simulated": start.simulated, "complete": complete}
         write_json(folder / "config.json", {"format_version": CONFIG_VERSION, "kind": "run", **settings, **about})
+
+
+@contextmanager
+def new_work(out: Path, marker: str, dataset: Dataset, start: Model | None, *, force: bool) -> Iterator[Path]:
+    """The new folder of a run, or of several, where nothing is that may not be replaced, is at work or learned from."""
+    refuse_existing(out, marker, force)
+    for source in (dataset.path, None if start is None else start.weights):
+        refuse_inside(out, source)
+    if out.exists():
+        refuse_busy(out)
+    with new_folder(out, marker, force=force) as folder:
+        yield folder
 
 
 def _note_wanted(run: Path, folds: list[int], split: Split, continued: bool) -> None:

@@ -1,6 +1,7 @@
 """Growing training parts: whole patients, nested, stratified; the same tests for all; resumed as any run."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from omi_keras.data.folds import nested_part
 from omi_keras.recordings.errors import InputError
 from omi_keras.training import fit, forest, learning_curve, load_run
 from omi_keras.training.learning_curves import checked_sizes, run_folder
+from omi_keras.training.started import new_work
 
 MODELS = ("--model", "mayo-alvd", "--model", "random-forest")
 OPTIONS = (*MODELS, "--sizes", "1,0.3", "--folds", "0,2", "--n-folds", 4, "--epochs", 1, "--batch-size", 32)
@@ -156,6 +158,22 @@ def test_it_replaces_its_own_folder_and_nothing_else(easy_dataset, tmp_path):
     assert bad.exit_code == 2 and "no shares of the training patients" in bad.stderr
     bad = run_cli(*call[:-4], "--sizes", "0,1", "--resume")
     assert bad.exit_code == 2 and "'0,1' is no list of positive numbers like 0.1,0.5,1" in bad.stderr
+
+
+def test_what_is_started_from_is_not_replaced(easy_dataset, tmp_path):
+    """The model that a run of the curve keeps is read while the curve would be replaced."""
+    out = tmp_path / "curve"
+    model = out / "mayo-alvd" / "size-0.30" / "start"
+    model.mkdir(parents=True)
+    (out / "learning-curve.json").write_text('{"format_version": 1, "kind": "learning curve"}', encoding="utf-8")
+    (model / "model.keras").write_bytes(b"weights")
+    start = SimpleNamespace(weights=model / "model.keras")
+    with (
+        pytest.raises(InputError, match=r"model\.keras lies in .*curve and would be deleted with it"),
+        new_work(out, "learning-curve.json", load_dataset(easy_dataset), start, force=True),
+    ):
+        pass
+    assert (model / "model.keras").read_bytes() == b"weights"
 
 
 def test_python_gives_what_the_command_writes(curve, easy_dataset, tmp_path):
