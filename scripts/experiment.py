@@ -3,7 +3,7 @@
 
     python scripts/experiment.py OUT                                       # everything: days on two cores
     python scripts/experiment.py OUT --only mayo-alvd --only random-forest # some parts
-    python scripts/experiment.py OUT --only ecg-smart-net+light --epochs 25
+    python scripts/experiment.py OUT --only ecg-smart-net+light --stop-after 10 --mixed-precision # in less time
     python scripts/experiment.py OUT --tables                              # only write the tables again
     python scripts/experiment.py OUT --small                               # a minute, to see that it runs
 
@@ -103,6 +103,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", action="append", choices=list(known), metavar="PART", help=", ".join(known))
     parser.add_argument("--epochs", type=int, help="of every network, in runs of their own (default: 100, the paper's)")
+    parser.add_argument("--stop-after", type=int, help="end a fold after so many epochs without a better one")
+    parser.add_argument("--mixed-precision", action="store_true", help="networks compute in 16 bits")
+    parser.add_argument("--sizes", help="shares of the training patients of the learning curves")
     parser.add_argument("--folds", help="test folds (default: 0,1)")
     parser.add_argument("--jobs", type=int, help="folds at the same time")
     parser.add_argument("--imagenet-weights", type=Path, help="what ResNet-18 starts from; random weights without it")
@@ -125,6 +128,9 @@ class Work:
         self.size, self.epochs = size, options.epochs or size.epochs
         self.common: list[object] = ["--folds", options.folds or size.folds, "--n-folds", size.n_folds]
         self.common += ["--jobs", options.jobs] if options.jobs else []
+        self.networks: list[object] = ["--stop-after", options.stop_after] if options.stop_after else []
+        self.networks += [*(["--mixed-precision"] if options.mixed_precision else []), *size.further]
+        self.sizes = options.sizes or size.sizes
         self.imagenet: Path | None = options.imagenet_weights
 
     def do(self, part: Part) -> None:
@@ -135,7 +141,7 @@ class Work:
         name = part.name.replace("curve:", "") + ("" if part.model == RANDOM_FOREST else f"-{self.epochs}-epochs")
         if part.curve:
             out = self.out / "curves" / name
-            omi_keras("learning-curve", dataset, out, "--model", part.model, "--sizes", self.size.sizes, *settings)
+            omi_keras("learning-curve", dataset, out, "--model", part.model, "--sizes", self.sizes, *settings)
             return
         if part.searched:
             settings += ["--learning-rate", self._rate(dataset, part.model)]
@@ -144,7 +150,7 @@ class Work:
     def _of_networks(self, part: Part) -> list[object]:
         if part.model == RANDOM_FOREST:
             return []
-        found: list[object] = ["--epochs", self.epochs, "--augment", part.augment, *self.size.further]
+        found: list[object] = ["--epochs", self.epochs, "--augment", part.augment, *self.networks]
         return found + (["--imagenet-weights", self.imagenet] if part.model == "resnet18" and self.imagenet else [])
 
     def _dataset(self, name: str) -> Path:
@@ -156,7 +162,7 @@ class Work:
     def _rate(self, dataset: Path, model: str) -> float:
         """By validation, as the paper chose its own; on the folds that are trained, in few epochs."""
         search = self.out / f"search-{model}"
-        settings = ["--rates", self.size.rates, "--epochs", self.size.search_epochs, *self.common, *self.size.further]
+        settings = ["--rates", self.size.rates, "--epochs", self.size.search_epochs, *self.common, *self.networks]
         omi_keras("search-lr", dataset, search, "--model", model, *settings)
         return float(json.loads((search / "search.json").read_text(encoding="utf-8"))["learning_rate"])
 
