@@ -1,8 +1,10 @@
 """The experiment at the paper's size, as small as it gets: parts, what is continued, tables of what is finished."""
 
+import json
 import sys
 
 import experiment
+import experiment_tables
 import pandas as pd
 import pytest
 from helpers import run_cli
@@ -13,8 +15,7 @@ from omi_keras.training import fit, forest
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Call the script with options; returns the commands that it called, here and with models that train at once."""
-    monkeypatch.setattr(fit, "build", tiny)
+    """Call the script with options; returns the commands that it called, here and with forests that grow at once."""
     monkeypatch.setattr(forest, "TREES", 40)
     monkeypatch.setattr(forest, "CANDIDATES", forest.CANDIDATES[:1])
     called = []
@@ -38,17 +39,23 @@ def run(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_parts_are_made_continued_and_written_down(run, tmp_path):
     out = tmp_path / "out"
-    wanted = ("random-forest", "mayo-alvd", "mayo-alvd+light", "curve:random-forest")
-    made = run(*(word for part in wanted for word in ("--only", part)))
+    page = tmp_path / "results.md"
+    page.write_text("# Mine\n<!-- systems -->\n<!-- end -->\nThat was it.\n")
+    wanted = ("random-forest", "mayo-alvd", "mayo-alvd+light", "curve:random-forest", "new")
+    made = run(*(word for part in wanted for word in ("--only", part)), "--page", str(page))
     assert made == [
         ("simulate", False), ("train", False), ("train", False), ("train", False), ("simulate", False),
-        ("learning-curve", False),
+        ("learning-curve", False), ("simulate", False), ("select", False), ("select", False), ("select", False),
+        ("validate", False),
     ]  # fmt: skip
-    systems = pd.read_csv(out / "experiment.csv").set_index("model")
+    assert page.read_text().startswith("# Mine\n<!-- systems -->\n\n| system (simulated)")
+    assert page.read_text().endswith("\n<!-- end -->\nThat was it.\n")
+    systems = pd.read_csv(out / "tables" / "systems.csv").set_index("model")
     assert sorted(systems.index) == ["mayo-alvd+light-2-epochs", "mayo-alvd-2-epochs", "random-forest"]
     assert list(systems.loc[["mayo-alvd-2-epochs", "mayo-alvd+light-2-epochs"], "augment"]) == ["none", "light"]
     assert systems["simulated"].all() and (systems["auc_lo"] <= systems["auc"]).all()
-    differences = pd.read_csv(out / "differences.csv")
+    assert (systems["kept_epochs"].astype(str) != "0").all()
+    differences = pd.read_csv(out / "tables" / "differences.csv")
     pairs = set(zip(differences["first"], differences["second"], strict=True))
     assert pairs == {
         ("mayo-alvd+light-2-epochs", "mayo-alvd-2-epochs"),
@@ -58,31 +65,51 @@ def test_parts_are_made_continued_and_written_down(run, tmp_path):
     for row in differences[differences["metric"] == "auc"].to_dict("records"):
         by_hand = systems.loc[row["first"], "auc"] - systems.loc[row["second"], "auc"]
         assert row["difference"] == pytest.approx(by_hand)
-    page = (out / "experiment.md").read_text(encoding="utf-8")
-    assert "**simulated**" in page and "## Learning curves" in page and page.count("| random-forest |") >= 3
+    # The same pairs by ECGs that nobody learned from, as validate says them, in the order of the other table.
+    found = json.loads((out / "new" / "report.json").read_text(encoding="utf-8"))
+    auc = {row["model"]: row["auc"] for row in found["metrics"]}
+    new = pd.read_csv(out / "tables" / "new_differences.csv")
+    assert set(zip(new["first"], new["second"], strict=True)) == pairs
+    for row in new[new["metric"] == "auc"].to_dict("records"):
+        assert row["difference"] == pytest.approx(auc[row["first"]] - auc[row["second"]])
+        assert row["lo"] <= row["difference"] <= row["hi"]
+    beside = pd.read_csv(out / "tables" / "new_ecgs.csv")
+    gained = beside["beside_stemi_first_value"] - beside["beside_stemi_second_value"]
+    assert gained.to_numpy() == pytest.approx(beside["beside_stemi_difference"].to_numpy())
+    told = (out / "experiment.md").read_text(encoding="utf-8")
+    assert "**simulated**" in told and "## Learning curves" in told and told.count("| random-forest |") >= 3
+    assert (page.with_suffix("") / "learning_curves.png").stat().st_size > 10_000
     # Again, and with other epochs: what is there is continued, what is another run is made.
     assert run("--only", "mayo-alvd") == [("train", True)]
     assert run("--only", "mayo-alvd", "--epochs", "1") == [("train", False)]
-    assert len(pd.read_csv(out / "experiment.csv")) == 4
+    assert len(pd.read_csv(out / "tables" / "systems.csv")) == 4
     before = (out / "experiment.md").read_bytes()
     assert run("--tables") == []
     assert (out / "experiment.md").read_bytes() == before
 
 
 @pytest.mark.slow
-def test_a_rate_is_searched_by_validation_and_trained_with(run, tmp_path):
+def test_a_rate_is_searched_by_validation_and_trained_with(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "build", tiny)
     made = run("--only", "ecg-smart-net+searched+light")
     assert [command for command, _ in made] == ["simulate", "search-lr", "train"]
-    systems = pd.read_csv(tmp_path / "out" / "experiment.csv")
+    systems = pd.read_csv(tmp_path / "out" / "tables" / "systems.csv")
     best = pd.read_csv(tmp_path / "out" / "search-ecg-smart-net" / "rates.csv")["learning_rate"].iloc[0]
     assert list(systems["learning_rate"]) == [best] and list(systems["augment"]) == ["light"]
 
 
 def test_pairs_differ_by_one_thing():
     names = ["a-9-epochs", "a+light-9-epochs", "a+searched-9-epochs", "a+searched+light-9-epochs", "a+light-5-epochs"]
-    assert set(experiment._pairs(names)) == {
+    assert set(experiment_tables.pairs(names)) == {
         ("a+light-9-epochs", "a-9-epochs"),
         ("a+searched-9-epochs", "a-9-epochs"),
         ("a+searched+light-9-epochs", "a+light-9-epochs"),
         ("a+searched+light-9-epochs", "a+searched-9-epochs"),
     }
+
+
+def test_only_what_stands_between_marks_is_replaced():
+    text = "a\n<!-- systems -->\nold\n<!-- end -->\nb\n<!-- other -->\nkept\n<!-- end -->\n"
+    once = experiment_tables.marked(text, {"systems": "new \\1", "absent": "nothing"})
+    assert once == text.replace("old", "\nnew \\1\n")
+    assert experiment_tables.marked(once, {"systems": "new \\1"}) == once

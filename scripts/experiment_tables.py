@@ -1,0 +1,245 @@
+"""What the finished parts of the experiment say, as CSV files and as Markdown between the marks of a page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from omi_keras.data.artifacts import write_bytes
+from omi_keras.data.dataset import load_dataset
+from omi_keras.drawing.figures import save_figure, with_title
+from omi_keras.drawing.learning_curve import PANELS, learning_panel
+from omi_keras.evaluation.comparison import Resamples, comparisons, intervals
+from omi_keras.models.catalogue import RANDOM_FOREST
+from omi_keras.recordings.errors import InputError
+from omi_keras.training import Run, load_run
+from omi_keras.training.fold_tests import fold_test
+from omi_keras.training.run import write_table
+
+RESAMPLES = 2000
+FIGURE = "learning_curves.png"
+ABOUT = (
+    "Everything here was measured on **simulated** ECGs. It says what the tool does and how it behaves with more to "
+    "learn from. It says nothing about patients, and nothing about which system is better on patients."
+)
+STEMI = "STEMI criteria"
+AT_STEMI = "sensitivity at equal specificity"
+
+
+def write(out: Path, page: Path | None = None) -> None:
+    """Write ``tables/``, ``experiment.md``, and into ``page`` what belongs between its marks; CSV files beside it."""
+    tables = {name: table for name, table in _tables(out) if len(table)}
+    blocks = {"cohorts": _cohorts(out)} | {name: MARKDOWN[name](table) for name, table in tables.items()}
+    blocks["versions"] = _versions(out)
+    places = [out / "tables", *([page.with_suffix("")] if page else [])]
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        for name, table in tables.items():
+            write_table(place / f"{name}.csv", table)
+        if "learning_curves" in tables:
+            save_figure(_figure(tables["learning_curves"]), place / FIGURE)
+    parts = ["# At the paper's size (simulated)", ABOUT]
+    parts += [f"## {name.replace('_', ' ').capitalize()}\n\n{text}" for name, text in blocks.items() if text]
+    write_bytes(out / "experiment.md", ("\n\n".join(parts) + "\n").encode())
+    if page:
+        write_bytes(page, marked(page.read_text(encoding="utf-8"), blocks).encode())
+
+
+def marked(text: str, blocks: dict[str, str]) -> str:
+    """``text`` with what stands between ``<!-- name -->`` and ``<!-- end -->`` replaced by the block of the name."""
+    for name, block in blocks.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = pattern.sub(lambda found, block=block: f"{found[1]}\n{block}\n\n{found[2]}", text)
+    return text
+
+
+def finished(folder: Path) -> Iterator[tuple[str, Run]]:
+    """Runs in ``folder`` of which at least one fold is finished, by name."""
+    for path in sorted(folder.glob("*")):
+        try:
+            yield path.name, load_run(path)
+        except InputError:  # no fold of it is finished
+            continue
+
+
+def pairs(names: list[str]) -> Iterator[tuple[str, str]]:
+    """What one thing was added to and what it was added to, and each system beside the forest."""
+    for first, second in permutations(names, 2):
+        (one, *added), (other, *before) = (name.removesuffix(_epochs(name)).split("+") for name in (first, second))
+        more = one == other and _epochs(first) == _epochs(second) and len(added) == len(before) + 1
+        if (more and set(before) < set(added)) or second == RANDOM_FOREST:
+            yield first, second
+
+
+def _epochs(name: str) -> str:
+    found = re.search(r"-\d+-epochs$", name)
+    return found[0] if found else ""
+
+
+def _tables(out: Path) -> Iterator[tuple[str, pd.DataFrame]]:
+    runs = dict(finished(out / "runs"))
+    tests = {name: {result.fold: fold_test(run, result) for result in run.results} for name, run in runs.items()}
+    simulated = all(run.simulated for run in runs.values())
+    if runs:
+        yield "systems", _systems(runs, intervals(Resamples(tests, RESAMPLES, 0), simulated))
+    # Each pair on its own: p for all pairs together would be about another question.
+    alone = [{name: tests[name] for name in pair} for pair in pairs(list(runs))]
+    yield "differences", _joined(comparisons(Resamples(pair, RESAMPLES, 0), simulated) for pair in alone)
+    report = out / "new" / "report.json"
+    if report.exists():
+        found = json.loads(report.read_text(encoding="utf-8"))
+        compared = pd.DataFrame(found["comparison"])
+        yield "new_ecgs", _beside_stemi(pd.DataFrame(found["metrics"]), compared)
+        wanted = [list(pair) for pair in pairs([model["name"] for model in found["models"]])]
+        yield "new_differences", _pairwise(compared, wanted)
+    curves = sorted((out / "curves").glob("*/learning_curve_summary.csv"))
+    yield "learning_curves", _joined(map(pd.read_csv, curves))
+
+
+def _joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    found = [table for table in tables if len(table)]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def _systems(runs: dict[str, Run], table: pd.DataFrame) -> pd.DataFrame:
+    for place, name in enumerate(("augment", "learning_rate", "epochs", "stop_after", "precision"), start=1):
+        table.insert(place, name, [run.config.get(name) for run in runs.values()])
+    kept = [" ".join(str(fold.metrics["best_epoch"]) for fold in run.results) for run in runs.values()]
+    table.insert(6, "kept_epochs", kept)
+    for metric in ("ap", "auc"):
+        scores = [[float(fold.metrics["validation"][metric]) for fold in run.results] for run in runs.values()]
+        table.insert(7, f"val_{metric}", [sum(folds) / len(folds) for folds in scores])
+    return table
+
+
+def _beside_stemi(metrics: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
+    """Metrics of the new ECGs, and how much more OMI each finds at the specificity of the STEMI criteria."""
+    beside = compared[(compared["second"] == STEMI) & (compared["metric"] == AT_STEMI)].set_index("first")
+    for name in ("first_value", "second_value", "difference", "lo", "hi"):
+        metrics[f"beside_stemi_{name}"] = beside[name].reindex(metrics["model"]).to_numpy()
+    return metrics
+
+
+def _pairwise(compared: pd.DataFrame, wanted: list[list[str]]) -> pd.DataFrame:
+    """AUC and AP of the pairs, first − second in the order that is wanted."""
+    turned = compared.rename(columns={"first": "second", "second": "first"})
+    turned = turned.assign(difference=-turned["difference"], lo=-turned["hi"], hi=-turned["lo"])
+    both = pd.concat([compared, turned])
+    both = both[both["metric"].isin(["auc", "ap"])][["first", "second", "metric", "difference", "lo", "hi", "p"]]
+    return _joined(both[(both["first"] == first) & (both["second"] == second)] for first, second in wanted)
+
+
+def _figure(curves: pd.DataFrame) -> Figure:
+    figure = Figure(figsize=(10, 5), dpi=160, layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, name in zip(panels, PANELS, strict=True):
+        learning_panel(axes, curves, name)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return with_title(figure, "The same tests, more to learn from [95 %, patients]", simulated=True)
+
+
+def _cohorts(out: Path) -> str:
+    what = {
+        "cohort": "the systems", "new-cohort": "new ECGs", "cohort-of-curves": "learning curves",
+    }  # fmt: skip
+    rows = []
+    for name in what:
+        if (out / name).exists():
+            data = load_dataset(out / name)
+            sizes = (len(data.ecgs), data.ecgs["patient_id"].nunique(), int(data.ecgs["omi"].sum()))
+            rows.append((what[name], *(f"{size:,}" for size in sizes), data.info.get("seed")))
+    return _markdown(("cohort (simulated) of", "ECGs", "patients", "ECGs with OMI", "seed"), rows)
+
+
+def _versions(out: Path) -> str:
+    versions: dict[str, str] = {}
+    for _, run in finished(out / "runs"):
+        versions |= run.config["versions"]
+    return "Made with " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "." if versions else ""
+
+
+def _name(name: str) -> str:
+    return name.removesuffix(_epochs(name))
+
+
+def _systems_text(table: pd.DataFrame) -> str:
+    head = ("system (simulated)", "rate", "kept epochs", "val AUC", "val AP", "test AUC", "test AP")
+    return _markdown(head, [
+        (
+            _name(row["model"]), f"{row['learning_rate']:g}" if row["learning_rate"] else "–",
+            row["kept_epochs"].replace(" ", ", ") if row["learning_rate"] else "–",
+            f"{row['val_auc']:.3f}", f"{row['val_ap']:.3f}", _interval(row, "auc"), _interval(row, "ap"),
+        )
+        for row in table.to_dict("records")
+    ])  # fmt: skip
+
+
+def _differences_text(table: pd.DataFrame) -> str:
+    head = ("first (simulated)", "second", "AUC, first − second", "p", "AP, first − second", "p")
+    rows = []
+    for (first, second), both in table.groupby(["first", "second"], sort=False):
+        by_metric = both.set_index("metric")
+        cells = [cell for name in ("auc", "ap") for cell in _difference(by_metric.loc[name])]
+        rows.append((_name(str(first)), _name(str(second)), *cells))
+    return _markdown(head, rows)
+
+
+def _difference(row: Any) -> tuple[str, str]:
+    p = "–" if pd.isna(row["p"]) else "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}"
+    return f"{row['difference']:+.3f} [{row['lo']:+.3f}, {row['hi']:+.3f}]", p
+
+
+def _new_text(table: pd.DataFrame) -> str:
+    head = (
+        "system (simulated)",
+        "AUC",
+        "AP",
+        "calibration slope",
+        "OMI found at the specificity of the STEMI criteria",
+    )
+    rows = [
+        (
+            _name(row["model"]), _interval(row, "auc"), _interval(row, "ap"), f"{row['calibration_slope']:.2f}",
+            f"{row['beside_stemi_first_value']:.3f} (criteria {row['beside_stemi_second_value']:.3f}; "
+            f"{row['beside_stemi_difference']:+.3f} [{row['beside_stemi_lo']:+.3f}, {row['beside_stemi_hi']:+.3f}])",
+        )
+        for row in table.to_dict("records")
+    ]  # fmt: skip
+    return _markdown(head, rows)
+
+
+def _curves_text(table: pd.DataFrame) -> str:
+    head = ("system (simulated)", "training OMI", "training ECGs", "folds", "test AUC", "test AP")
+    rows = [
+        (
+            row["model"], f"{row['training_omi']:,.0f}", f"{row['training_ecgs']:,.0f}", row["folds"],
+            _interval(row, "test_auc"), _interval(row, "test_ap"),
+        )
+        for row in table.to_dict("records")
+    ]  # fmt: skip
+    return _markdown(head, rows)
+
+
+MARKDOWN = {
+    "systems": _systems_text,
+    "differences": _differences_text,
+    "new_ecgs": _new_text,
+    "new_differences": _differences_text,
+    "learning_curves": _curves_text,
+}
+
+
+def _interval(row: dict[Any, Any], name: str) -> str:
+    return f"{row[name]:.3f} [{row[f'{name}_lo']:.3f}, {row[f'{name}_hi']:.3f}]"
+
+
+def _markdown(head: tuple[object, ...], rows: list[Any]) -> str:
+    lines = ["| " + " | ".join(map(str, line)) + " |" for line in (head, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
