@@ -95,10 +95,11 @@ def _tables(out: Path) -> Iterator[tuple[str, pd.DataFrame]]:
     report = out / "new" / "report.json"
     if report.exists():
         found = json.loads(report.read_text(encoding="utf-8"))
-        compared = pd.DataFrame(found["comparison"])
-        yield "new_ecgs", _beside_stemi(pd.DataFrame(found["metrics"]), compared)
-        wanted = [list(pair) for pair in pairs([model["name"] for model in found["models"]])]
-        yield "new_differences", _pairwise(compared, wanted)
+        # Two models of one architecture have their folders in their names there; here the folder's name is enough.
+        runs_by_name = {model["name"]: Path(model["path"]).name for model in found["models"]}
+        metrics, compared = (pd.DataFrame(found[name]).replace(runs_by_name) for name in ("metrics", "comparison"))
+        yield "new_ecgs", _beside_stemi(metrics, compared)
+        yield "new_differences", _pairwise(compared, list(pairs(list(runs_by_name.values()))))
     curves = sorted((out / "curves").glob("*/learning_curve_summary.csv"))
     yield "learning_curves", _joined(map(pd.read_csv, curves))
 
@@ -127,7 +128,7 @@ def _beside_stemi(metrics: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame
     return metrics
 
 
-def _pairwise(compared: pd.DataFrame, wanted: list[list[str]]) -> pd.DataFrame:
+def _pairwise(compared: pd.DataFrame, wanted: list[tuple[str, str]]) -> pd.DataFrame:
     """AUC and AP of the pairs, first − second in the order that is wanted."""
     turned = compared.rename(columns={"first": "second", "second": "first"})
     turned = turned.assign(difference=-turned["difference"], lo=-turned["hi"], hi=-turned["lo"])

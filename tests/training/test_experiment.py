@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import experiment
 import experiment_tables
@@ -67,7 +68,8 @@ def test_parts_are_made_continued_and_written_down(run, tmp_path):
         assert row["difference"] == pytest.approx(by_hand)
     # The same pairs by ECGs that nobody learned from, as validate says them, in the order of the other table.
     found = json.loads((out / "new" / "report.json").read_text(encoding="utf-8"))
-    auc = {row["model"]: row["auc"] for row in found["metrics"]}
+    names = {model["name"]: Path(model["path"]).name for model in found["models"]}
+    auc = {names[row["model"]]: row["auc"] for row in found["metrics"]}
     new = pd.read_csv(out / "tables" / "new_differences.csv")
     assert set(zip(new["first"], new["second"], strict=True)) == pairs
     for row in new[new["metric"] == "auc"].to_dict("records"):
