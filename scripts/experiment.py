@@ -164,6 +164,10 @@ class Work:
             omi_keras("select", run.path, models[-1], "--force")
         judged = ["--dataset", dataset, "--other-patients", "--pictures", 0, "--force"]
         omi_keras("validate", *models, self.out / "new", *judged)
+        network = self.out / "models" / f"{SEARCHED}-{self.epochs}-epochs"
+        if network in models:  # what it looks at in its own test fold; maps that survive are a finding, too
+            looks = ["--aggregate", "--sanity", "--force"]
+            omi_keras("saliency", network, self.out / "cohort", self.out / "saliency", *looks, ends=(0, 1))
 
     def _rate(self, dataset: Path, model: str) -> float:
         """By validation, as the paper chose its own; on the folds that are trained, in few epochs."""
@@ -173,13 +177,13 @@ class Work:
         return float(json.loads((search / "search.json").read_text(encoding="utf-8"))["learning_rate"])
 
 
-def omi_keras(command: str, *arguments: object) -> None:
-    """Call the command line; what was begun goes on."""
+def omi_keras(command: str, *arguments: object, ends: tuple[int, ...] = (0,)) -> None:
+    """Call the command line, which may end with ``ends``; what was begun goes on."""
     words = [command, *map(str, arguments)]
-    if command not in ("simulate", "select", "validate") and Path(words[2]).exists():
+    if command not in ("simulate", "select", "validate", "saliency") and Path(words[2]).exists():
         words.append("--resume")
     print("omi-keras", *words, file=sys.stderr, flush=True)
-    if (code := call(words)) != 0:
+    if (code := call(words)) not in ends:
         raise SystemExit(code)
 
 

@@ -100,6 +100,9 @@ def _tables(out: Path) -> Iterator[tuple[str, pd.DataFrame]]:
         metrics, compared = (pd.DataFrame(found[name]).replace(runs_by_name) for name in ("metrics", "comparison"))
         yield "new_ecgs", _beside_stemi(metrics, compared)
         yield "new_differences", _pairwise(compared, list(pairs(list(runs_by_name.values()))))
+    looks = out / "saliency" / "saliency.json"
+    if looks.exists():
+        yield "saliency", pd.DataFrame(json.loads(looks.read_text(encoding="utf-8"))["pointing"])
     curves = sorted((out / "curves").glob("*/learning_curve_summary.csv"))
     yield "learning_curves", _joined(map(pd.read_csv, curves))
 
@@ -216,6 +219,14 @@ def _new_text(table: pd.DataFrame) -> str:
     return _markdown(head, rows)
 
 
+def _looks_text(table: pd.DataFrame) -> str:
+    head = ("region (simulated)", "share of saliency", "peak inside", "by chance")
+    return _markdown(head, [
+        (row["region"], _interval(row, "share"), _interval(row, "hits"), f"{row['chance']:.3f}")
+        for row in table.to_dict("records")
+    ])  # fmt: skip
+
+
 def _curves_text(table: pd.DataFrame) -> str:
     head = ("system (simulated)", "training OMI", "training ECGs", "folds", "test AUC", "test AP")
     rows = [
@@ -233,6 +244,7 @@ MARKDOWN = {
     "differences": _differences_text,
     "new_ecgs": _new_text,
     "new_differences": _differences_text,
+    "saliency": _looks_text,
     "learning_curves": _curves_text,
 }
 
