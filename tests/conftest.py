@@ -13,9 +13,13 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 import numpy as np
 import pytest
 from helpers import run_cli
+from hypothesis import settings
 from once import once
 
 pytest_plugins = ["ecg_fixtures"]
+# The same examples in every run; --hypothesis-profile default draws others.
+settings.register_profile("same", derandomize=True)
+settings.load_profile("same")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
