@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from omi_keras.saliency.explain import Explain
 
 SECONDS_BEFORE_PROGRESS, SECONDS_BETWEEN = 2.0, 0.2
+# A browser holds several times as much in memory as a page has.
+MB, MUCH_MB = 10**6, 100
 
 
 @click.command()
@@ -84,6 +86,8 @@ def predict(
     if written and not as_json:
         refused = f", {seen['refused']} could not be judged" if seen["refused"] else ""
         click.echo(f"{seen['judged']} ECGs in {written}, {seen['OMI']} of them OMI{refused}")
+    if page and (size := page.stat().st_size // MB) > MUCH_MB:
+        click.echo(f"{page} has {size:,} MB, too much for many browsers; make pages of some hundred ECGs", err=True)
     if seen["refused"]:
         raise SystemExit(BAD_INPUT)
 

@@ -95,6 +95,16 @@ def test_with_a_table_and_json(model, ecgs, tmp_path):
     assert page.read_bytes() == first and table.read_text(encoding="utf-8") == "my own"
 
 
+def test_a_page_too_large_for_browsers_is_told(model, ecgs, tmp_path, monkeypatch):
+    assert COMMAND.MUCH_MB * COMMAND.MB == 100_000_000
+    monkeypatch.setattr(COMMAND, "MB", 1000)
+    done = run_cli("predict", model, ecgs, "--html", tmp_path / "a.html")
+    kilobytes = (tmp_path / "a.html").stat().st_size // 1000
+    assert f"a.html has {kilobytes:,} MB, too much for many browsers" in done.stderr
+    monkeypatch.setattr(COMMAND, "MUCH_MB", kilobytes)
+    assert "browsers" not in run_cli("predict", model, ecgs, "--html", tmp_path / "b.html").stderr
+
+
 def test_a_model_folder_shows_what_it_looks_at(ecgs, tmp_path):
     info = {"model": "mayo-alvd", "simulated": False, "threshold": 0.5, "metrics": {}, "provenance": {}}
     model = Model(info, network=build("mayo-alvd", seed=1))
