@@ -62,7 +62,7 @@ def marked(text: str, blocks: dict[str, str]) -> str:
 
 def finished(folder: Path) -> Iterator[tuple[str, Run]]:
     """Runs in ``folder`` of which at least one fold is finished, by name."""
-    for path in sorted(folder.glob("*")):
+    for path in sorted(folder.glob("*"), key=lambda path: _name(path.name)):
         try:
             yield path.name, load_run(path)
         except InputError:  # no fold of it is finished
