@@ -41,7 +41,7 @@ def run(tmp_path, monkeypatch):
 def test_parts_are_made_continued_and_written_down(run, tmp_path):
     out = tmp_path / "out"
     page = tmp_path / "results.md"
-    page.write_text("# Mine\n<!-- systems -->\n<!-- end -->\nThat was it.\n")
+    page.write_text("# Mine\n<!-- systems -->\n<!-- end -->\nThat was it.\n", encoding="utf-8")
     wanted = ("random-forest", "mayo-alvd", "mayo-alvd+light", "curve:random-forest", "new")
     made = run(*(word for part in wanted for word in ("--only", part)), "--page", str(page))
     assert made == [
@@ -49,8 +49,8 @@ def test_parts_are_made_continued_and_written_down(run, tmp_path):
         ("learning-curve", False), ("simulate", False), ("select", False), ("select", False), ("select", False),
         ("validate", False),
     ]  # fmt: skip
-    assert page.read_text().startswith("# Mine\n<!-- systems -->\n\n| system (simulated)")
-    assert page.read_text().endswith("\n<!-- end -->\nThat was it.\n")
+    assert page.read_text(encoding="utf-8").startswith("# Mine\n<!-- systems -->\n\n| system (simulated)")
+    assert page.read_text(encoding="utf-8").endswith("\n<!-- end -->\nThat was it.\n")
     systems = pd.read_csv(out / "tables" / "systems.csv").set_index("model")
     assert sorted(systems.index) == ["mayo-alvd+light-2-epochs", "mayo-alvd-2-epochs", "random-forest"]
     assert list(systems.loc[["mayo-alvd-2-epochs", "mayo-alvd+light-2-epochs"], "augment"]) == ["none", "light"]
