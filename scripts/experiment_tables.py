@@ -136,7 +136,8 @@ def _pairwise(compared: pd.DataFrame, wanted: list[tuple[str, str]]) -> pd.DataF
     turned = compared.rename(columns={"first": "second", "second": "first"})
     turned = turned.assign(difference=-turned["difference"], lo=-turned["hi"], hi=-turned["lo"])
     both = pd.concat([compared, turned])
-    both = both[both["metric"].isin(["auc", "ap"])][["first", "second", "metric", "difference", "lo", "hi", "p"]]
+    columns = ["first", "second", "metric", "difference", "lo", "hi", "p", "simulated"]
+    both = both[both["metric"].isin(["auc", "ap"])][columns]
     return _joined(both[(both["first"] == first) & (both["second"] == second)] for first, second in wanted)
 
 
