@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from omi_keras.data.artifacts import write_bytes
 from omi_keras.data.dataset import load_dataset
-from omi_keras.drawing.figures import save_figure, with_title
-from omi_keras.drawing.learning_curve import PANELS, learning_panel
+from omi_keras.drawing.figures import save_figure
+from omi_keras.drawing.learning_curve import learning_figure
 from omi_keras.evaluation.comparison import Resamples, comparisons, intervals
 from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.recordings.errors import InputError
@@ -44,7 +43,8 @@ def write(out: Path, page: Path | None = None) -> None:
         for name, table in tables.items():
             write_table(place / f"{name}.csv", table)
         if "learning_curves" in tables:
-            save_figure(_figure(tables["learning_curves"]), place / FIGURE)
+            curves = tables["learning_curves"]
+            save_figure(learning_figure(curves, bool(curves["simulated"].all())), place / FIGURE)
     parts = ["# At the paper's size (simulated)", ABOUT]
     parts += [f"## {name.replace('_', ' ').capitalize()}\n\n{text}" for name, text in blocks.items() if text]
     write_bytes(out / "experiment.md", ("\n\n".join(parts) + "\n").encode())
@@ -139,15 +139,6 @@ def _pairwise(compared: pd.DataFrame, wanted: list[tuple[str, str]]) -> pd.DataF
     columns = ["first", "second", "metric", "difference", "lo", "hi", "p", "simulated"]
     both = both[both["metric"].isin(["auc", "ap"])][columns]
     return _joined(both[(both["first"] == first) & (both["second"] == second)] for first, second in wanted)
-
-
-def _figure(curves: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(10, 5), dpi=160, layout="constrained")
-    panels = figure.subplots(1, 2)
-    for axes, name in zip(panels, PANELS, strict=True):
-        learning_panel(axes, curves, name)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    return with_title(figure, "The same tests, more to learn from [95 %, patients]", simulated=True)
 
 
 def _cohorts(out: Path) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from omi_keras.drawing.curves import finish, line
-from omi_keras.drawing.figures import single
+from omi_keras.drawing.figures import single, with_title
 
 PANELS = {"auc": "A) AUC", "ap": "B) Average precision (AP)"}
 
@@ -38,6 +38,16 @@ def learning_panel(axes: Axes, summary: pd.DataFrame, metric: str) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
     finish(axes, PANELS[metric], "ECGs with OMI in the training part", "")
+
+
+def learning_figure(summary: pd.DataFrame, simulated: bool) -> Figure:
+    """Both panels beside each other, for a file."""
+    figure = Figure(figsize=(10, 5), dpi=160, layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, name in zip(panels, PANELS, strict=True):
+        learning_panel(axes, summary, name)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return with_title(figure, "The same tests, more to learn from [95 %, patients]", simulated)
 
 
 def learning_figures(summary: pd.DataFrame) -> dict[str, Figure]:

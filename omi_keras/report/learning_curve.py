@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from omi_keras.data.artifacts import write_bytes
-from omi_keras.drawing.figures import save_figure, with_title
-from omi_keras.drawing.learning_curve import PANELS, learning_figures, learning_panel
+from omi_keras.drawing.figures import save_figure
+from omi_keras.drawing.learning_curve import learning_figure, learning_figures
 from omi_keras.report.cells import Cell, Table, count, metric, number
 from omi_keras.report.page import render
 from omi_keras.report.page_tables import records
@@ -18,7 +16,7 @@ from omi_keras.training.learning_tables import RESAMPLES, LearningCurve
 
 def write_learning_curve(curve: LearningCurve) -> Path:
     """Write ``learning_curve.png`` and ``report.html`` into the folder of a learning curve; return the page."""
-    save_figure(_figure(curve), curve.path / "learning_curve.png")
+    save_figure(learning_figure(curve.summary, curve.simulated), curve.path / "learning_curve.png")
     page = curve.path / "report.html"
     html = render(
         "learning_curve.html.j2",
@@ -45,12 +43,3 @@ def write_learning_curve(curve: LearningCurve) -> Path:
 def _cells(row: dict[str, Any], folds: str) -> list[Cell]:
     sizes = (row[name] for name in (folds, "training_ecgs", "training_patients", "training_omi"))
     return [Cell(f"{row['size']:g}", row["size"]), *(count(size) for size in sizes)]
-
-
-def _figure(curve: LearningCurve) -> Figure:
-    figure = Figure(figsize=(10, 5), dpi=160, layout="constrained")
-    panels = figure.subplots(1, 2)
-    for axes, name in zip(panels, PANELS, strict=True):
-        learning_panel(axes, curve.summary, name)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    return with_title(figure, "The same tests, more to learn from [95 %, patients]", curve.simulated)

@@ -55,7 +55,9 @@ def test_parts_are_made_continued_and_written_down(run, tmp_path):
     assert sorted(systems.index) == ["mayo-alvd+light-2-epochs", "mayo-alvd-2-epochs", "random-forest"]
     assert list(systems.loc[["mayo-alvd-2-epochs", "mayo-alvd+light-2-epochs"], "augment"]) == ["none", "light"]
     assert systems["simulated"].all() and (systems["auc_lo"] <= systems["auc"]).all()
-    assert (systems["kept_epochs"].astype(str) != "0").all()
+    metrics = json.loads((out / "runs" / "random-forest" / "fold-00" / "metrics.json").read_text(encoding="utf-8"))
+    assert int(systems.loc["random-forest", "kept_epochs"]) == metrics["best_epoch"]
+    assert systems.loc["random-forest", "val_ap"] == pytest.approx(metrics["validation"]["ap"])
     differences = pd.read_csv(out / "tables" / "differences.csv")
     pairs = set(zip(differences["first"], differences["second"], strict=True))
     assert pairs == {
@@ -108,6 +110,17 @@ def test_pairs_differ_by_one_thing():
         ("a+searched+light-9-epochs", "a+light-9-epochs"),
         ("a+searched+light-9-epochs", "a+searched-9-epochs"),
     }
+
+
+def test_differences_in_the_order_that_is_wanted():
+    row = {"first": "a", "second": "b", "metric": "auc", "difference": 0.1, "lo": -0.2, "hi": 0.3, "p": 0.5}
+    compared = pd.DataFrame([row, row | {"metric": "ap", "difference": 0.0}, row | {"metric": "sensitivity"}])
+    compared["simulated"] = True
+    as_it_is = experiment_tables._pairwise(compared, [("a", "b")])
+    turned = experiment_tables._pairwise(compared, [("b", "a")])
+    assert list(as_it_is["metric"]) == list(turned["metric"]) == ["auc", "ap"]
+    assert tuple(as_it_is.loc[0, ["difference", "lo", "hi"]]) == (0.1, -0.2, 0.3)
+    assert tuple(turned.loc[0, ["first", "second", "difference", "lo", "hi"]]) == ("b", "a", -0.1, -0.3, 0.2)
 
 
 def test_only_what_stands_between_marks_is_replaced():

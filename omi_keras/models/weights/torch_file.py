@@ -80,7 +80,8 @@ def read_torch_file(file: _Bounded) -> Checkpoint:
 def _zip(file: _Bounded) -> Checkpoint:
     try:
         entries = {entry.filename: entry for entry in zipfile.ZipFile(file).infolist()}
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+    # RuntimeError is what zipfile says to zips of later versions.
+    except (zipfile.BadZipFile, RuntimeError, ValueError, struct.error) as error:
         raise NoPickle(str(error)) from None
     # The folder's name is that of the file when it was saved.
     folder = next(iter(entries), "").partition("/")[0]
