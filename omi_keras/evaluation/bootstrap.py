@@ -16,6 +16,8 @@ from omi_keras.recordings.errors import InputError
 
 #: Ends of the 95 % percentile interval.
 PERCENTILES = (2.5, 97.5)
+#: What tables call :func:`paired_bootstrap`.
+BOOTSTRAP = "patient bootstrap"
 
 #: Weights held at once (resamples × ECGs); a few float64 arrays of this size are all the memory it takes.
 _CHUNK_WEIGHTS = 1_000_000
@@ -141,6 +143,36 @@ def percentiles(values: np.ndarray) -> tuple[float, float]:
         return np.nan, np.nan
     low, high = np.percentile(defined, PERCENTILES)
     return float(low), float(high)
+
+
+def paired_bootstrap(difference: float, resampled: np.ndarray, least: float) -> dict[str, float]:
+    """Return a difference's percentile interval and the two-sided p whose interval would just touch 0.
+
+    Parameters
+    ----------
+    difference
+        As it was seen.
+    resampled
+        (resamples,) as each resample gives it, NaN where it is undefined there.
+    least
+        The smallest p that so many patients can give (:func:`~omi_keras.evaluation.delong.least_p`).
+
+    Returns
+    -------
+    dict
+        ``difference, lo, hi, p``; the last three NaN where the difference is undefined, in the data or in over half of
+        the resamples, or where none of them changes it.
+    """
+    if np.isnan(percentiles(resampled)[0]) or np.isnan(difference):
+        return {"difference": difference, "lo": np.nan, "hi": np.nan, "p": np.nan}
+    low, high = interval(resampled)
+    if np.isnan(low) and difference != 0:
+        return {"difference": difference, "lo": low, "hi": high, "p": np.nan}
+    defined = resampled[~np.isnan(resampled)]
+    # One is added because the data themselves are one possible resample: p is never 0.
+    tail = min((defined <= 0).sum(), (defined >= 0).sum())
+    p = min(1.0, max(least, 2 * (1 + tail) / (1 + defined.size)))
+    return {"difference": difference, "lo": low, "hi": high, "p": float(p)}
 
 
 def patient_numbers(patient_id: npt.ArrayLike, ecgs: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from omi_keras.evaluation.bootstrap import fold_resamples, interval, percentiles
+from omi_keras.evaluation.bootstrap import BOOTSTRAP, fold_resamples, interval, paired_bootstrap, percentiles
 from omi_keras.evaluation.calibration import brier_score
 from omi_keras.evaluation.delong import PairedFold, least_p, paired_delong
 from omi_keras.evaluation.metrics import ranking_metrics
@@ -25,7 +25,7 @@ INTERVALS_COLUMNS = (
 COMPARISON_COLUMNS = (
     "first", "second", "metric", "folds", "difference", "lo", "hi", "p", "p_holm", "method", "simulated",
 )  # fmt: skip
-DELONG, BOOTSTRAP = "DeLong, patients clustered", "patient bootstrap"
+DELONG = "DeLong, patients clustered"
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def comparisons(resampled: Resamples, simulated: bool) -> pd.DataFrame:
         auc = paired_delong(pairs)
         if np.isnan(means[0]["auc"]):  # of the fold itself, so of either model
             auc = dict.fromkeys(auc, np.nan)
-        ap = _paired_bootstrap(
+        ap = paired_bootstrap(
             means[0]["ap"] - means[1]["ap"],
             resampled.mean(first, "ap", shared) - resampled.mean(second, "ap", shared),
             least_p(sum(np.unique(a[fold].patient_id).size for fold in shared)),
@@ -179,17 +179,3 @@ def _means(tests: Iterable[FoldTest]) -> dict[str, float]:
         found["ap"].append(ranking["ap"])
         found["brier"].append(brier_score(test.omi, test.probability))
     return {name: float(np.mean(values)) for name, values in found.items()}
-
-
-def _paired_bootstrap(difference: float, resampled: np.ndarray, least: float) -> dict[str, float]:
-    """Percentile interval, and the two-sided p value whose interval would just touch 0."""
-    if np.isnan(percentiles(resampled)[0]) or np.isnan(difference):
-        return {"difference": difference, "lo": np.nan, "hi": np.nan, "p": np.nan}
-    low, high = interval(resampled)
-    if np.isnan(low) and difference != 0:
-        return {"difference": difference, "lo": low, "hi": high, "p": np.nan}
-    defined = resampled[~np.isnan(resampled)]
-    # One is added because the data themselves are one possible resample: p is never 0.
-    tail = min((defined <= 0).sum(), (defined >= 0).sum())
-    p = min(1.0, max(least, 2 * (1 + tail) / (1 + defined.size)))
-    return {"difference": difference, "lo": low, "hi": high, "p": float(p)}

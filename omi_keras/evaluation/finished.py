@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omi_keras.evaluation.bootstrap import patient_numbers
+from omi_keras.evaluation.bootstrap import BOOTSTRAP, patient_numbers
 from omi_keras.evaluation.calibration import calibration_table, decision_curve_table
 from omi_keras.evaluation.calibration_fit import FIT, calibration_fit
 from omi_keras.evaluation.comparison import FoldTest, Resamples, comparisons, holm, intervals
@@ -212,7 +212,7 @@ class FinishedModels:
                     self.omi[known], of.probability[known], stated[known], self.patient_id[known], self.resamples,
                     self.seed,
                 )  # fmt: skip
-                rows.append(self._row(name, comparator, EQUAL, known, equal))
+                rows.append(self._row(name, comparator, EQUAL, known, equal, BOOTSTRAP))
                 rows += self._paired(name, comparator, of.alarm, stated == 1, known)
         table = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
         table["p_holm"] = holm(table["p"].to_numpy(np.float64))

@@ -1,10 +1,11 @@
 """Two ways of deciding on the same ECGs: whose sensitivity or specificity is higher, and is it chance?
 
-The test is McNemar's with the patient as the unit. Of each patient, count the ECGs that the first alone judges rightly,
-less those that the second alone does. Were both as good, either might have been the first, patient by patient: all the
-signs of these differences are as likely, and p is the share of sign patterns whose sum is as far from 0 as the one that
-was seen. Every pattern is counted, none is drawn. With one ECG per patient this is McNemar's exact test; its normal
-approximation for many patients is the modified Obuchowski test for clustered matched pairs.
+Where both rules are given, the test is McNemar's with the patient as the unit. Of each patient, count the ECGs that the
+first alone judges rightly, less those that the second alone does. Were both as good, either might have been the first,
+patient by patient: all the signs of these differences are as likely, and p is the share of sign patterns whose sum is
+as far from 0 as the one that was seen. Every pattern is counted, none is drawn. With one ECG per patient this is
+McNemar's exact test; its normal approximation for many patients is the modified Obuchowski test for clustered matched
+pairs.
 
 References
 ----------
@@ -19,7 +20,8 @@ import sys
 import numpy as np
 import numpy.typing as npt
 
-from omi_keras.evaluation.bootstrap import interval, patient_draws, patient_numbers
+from omi_keras.evaluation.bootstrap import interval, paired_bootstrap, patient_draws, patient_numbers
+from omi_keras.evaluation.delong import least_p
 from omi_keras.evaluation.metrics import validated
 from omi_keras.evaluation.ranking import Ranking, ratio
 
@@ -90,7 +92,7 @@ def paired_rate(
     more = np.bincount(patient, one.astype(np.float64) - two)
     draws = patient_draws(one.size, ecgs.size, resamples, seed)
     low, high = interval(np.concatenate([(drawn @ more) / (drawn @ ecgs) for drawn in draws]))
-    return _tested(one, two, patient) | {"lo": low, "hi": high}
+    return _shares(one, two) | {"lo": low, "hi": high, "p": mcnemar_by_patients(one, two, patient)}
 
 
 def at_equal_specificity(
@@ -104,7 +106,7 @@ def at_equal_specificity(
     """Return a model's sensitivity beside another rule's, at the threshold that raises no more false alarms than it.
 
     The threshold is the one of the most alarms, chosen on these very ECGs: a little in the model's favour where they
-    are few. Each resample chooses its own, so that the interval allows for that; p is of the threshold that was chosen.
+    are few. Each resample chooses its own, so that interval and p allow for that.
 
     Parameters
     ----------
@@ -118,7 +120,8 @@ def at_equal_specificity(
     Returns
     -------
     dict
-        As :func:`paired_rate`, first the model; NaN throughout where a class is missing.
+        As :func:`paired_rate`, first the model, but that interval and p are of the resamples
+        (:func:`~omi_keras.evaluation.bootstrap.paired_bootstrap`); NaN throughout where a class is missing.
     """
     label, value = validated(omi, probability)
     alarm = validated(decision, value)[0]
@@ -136,14 +139,14 @@ def at_equal_specificity(
         other = (own * alarm[ranking.positives]).sum(axis=1)
         known = np.where(weight[:, ranking.negatives].sum(axis=1) > 0, own.sum(axis=1), 0.0)
         parts.append(ratio(model - other, known))
-    low, high = interval(np.concatenate(parts))
-    return _tested(caught[label], alarm[label], patient[label]) | {"lo": low, "hi": high}
+    values = _shares(caught[label], alarm[label])
+    least = least_p(np.unique(patient).size)
+    return values | paired_bootstrap(values["difference"], np.concatenate(parts), least)
 
 
-def _tested(one: np.ndarray, two: np.ndarray, patient: np.ndarray) -> dict[str, float]:
-    values = {"first_value": float(one.mean()), "second_value": float(two.mean())}
+def _shares(one: np.ndarray, two: np.ndarray) -> dict[str, float]:
     difference = float((one.astype(np.float64) - two).mean())
-    return NOTHING | values | {"difference": difference, "p": mcnemar_by_patients(one, two, patient)}
+    return {"first_value": float(one.mean()), "second_value": float(two.mean()), "difference": difference}
 
 
 def _reached(ranking: Ranking, weights: np.ndarray, alarm: np.ndarray) -> np.ndarray:
