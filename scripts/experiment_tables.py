@@ -89,6 +89,7 @@ def _tables(out: Path) -> Iterator[tuple[str, pd.DataFrame]]:
     simulated = all(run.simulated for run in runs.values())
     if runs:
         yield "systems", _systems(runs, intervals(Resamples(tests, RESAMPLES, 0), simulated))
+    yield "rates", _joined(map(_search, sorted(out.glob("search-*/rates.csv"))))
     # Each pair on its own: p for all pairs together would be about another question.
     alone = [{name: tests[name] for name in pair} for pair in pairs(list(runs))]
     yield "differences", _joined(comparisons(Resamples(pair, RESAMPLES, 0), simulated) for pair in alone)
@@ -110,6 +111,13 @@ def _tables(out: Path) -> Iterator[tuple[str, pd.DataFrame]]:
 def _joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     found = [table for table in tables if len(table)]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def _search(rates: Path) -> pd.DataFrame:
+    table = pd.read_csv(rates)
+    search = json.loads((rates.parent / "search.json").read_text(encoding="utf-8"))
+    table.insert(0, "model", rates.parent.name.removeprefix("search-"))
+    return table.assign(simulated=bool(search["simulated"]))
 
 
 def _systems(runs: dict[str, Run], table: pd.DataFrame) -> pd.DataFrame:
@@ -192,6 +200,17 @@ def _difference(row: Any) -> tuple[str, str]:
     return f"{row['difference']:+.3f} [{row['lo']:+.3f}, {row['hi']:+.3f}]", p
 
 
+def _rates_text(table: pd.DataFrame) -> str:
+    head = ("system (simulated)", "rate", "val score", "val AUC", "val AP", "best epoch")
+    return _markdown(head, [
+        (
+            row["model"], f"{row['learning_rate']:g}", f"{row['val_score_mean']:.3f}", f"{row['val_auc_mean']:.3f}",
+            f"{row['val_ap_mean']:.3f}", f"{row['best_epoch_mean']:g}",
+        )
+        for row in table.to_dict("records")
+    ])  # fmt: skip
+
+
 def _new_text(table: pd.DataFrame) -> str:
     head = (
         "system (simulated)",
@@ -233,6 +252,7 @@ def _curves_text(table: pd.DataFrame) -> str:
 
 MARKDOWN = {
     "systems": _systems_text,
+    "rates": _rates_text,
     "differences": _differences_text,
     "new_ecgs": _new_text,
     "new_differences": _differences_text,

@@ -98,8 +98,13 @@ def test_a_rate_is_searched_by_validation_and_trained_with(run, tmp_path, monkey
     made = run("--only", "ecg-smart-net+searched+light")
     assert [command for command, _ in made] == ["simulate", "search-lr", "train"]
     systems = pd.read_csv(tmp_path / "out" / "tables" / "systems.csv")
-    best = pd.read_csv(tmp_path / "out" / "search-ecg-smart-net" / "rates.csv")["learning_rate"].iloc[0]
+    searched = pd.read_csv(tmp_path / "out" / "search-ecg-smart-net" / "rates.csv")
+    best = searched["learning_rate"].iloc[0]
     assert list(systems["learning_rate"]) == [best] and list(systems["augment"]) == ["light"]
+    told = pd.read_csv(tmp_path / "out" / "tables" / "rates.csv")
+    assert told["simulated"].all() and set(told["model"]) == {"ecg-smart-net"}
+    assert told[searched.columns].equals(searched)
+    assert f"| ecg-smart-net | {best:g} |" in (tmp_path / "out" / "experiment.md").read_text(encoding="utf-8")
 
 
 def test_pairs_differ_by_one_thing():
