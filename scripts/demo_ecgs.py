@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +19,18 @@ from omi_keras.simulate.records import write_record
 
 ECGS = 12
 OMI = "OMI-"
+# What such recordings' files are called.
+OURS = re.compile(r"(no-)?OMI(-[\w-]+)?-\d+\.(hea|dat)")
 
 
 def write(folder: Path, seed: int) -> None:
-    """Write half OMI, half not."""
-    folder.mkdir(parents=True)
+    """Write half OMI, half not, in place of those of another seed; ValueError where anything else is in the folder."""
+    before = list(folder.iterdir()) if folder.exists() else []
+    if other := [path.name for path in before if not OURS.fullmatch(path.name)]:
+        raise ValueError(f"{folder} holds {other[0]}, which no demo made; take it out, or name another folder")
+    for path in before:
+        path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
     for number, ecg in enumerate(simulate_cohort(ECGS, ECGS, 0.5, seed), start=1):
         named = replace(ecg, record=replace(ecg.record, ecg_id=f"{what(ecg)}-{number}"))
         write_record(named, folder)
@@ -58,4 +66,8 @@ if __name__ == "__main__":
         parser.error("name a new folder, or the table of --judged")
     if given.judged is not None:
         sys.exit(not told(given.judged))
-    write(given.folder, given.seed)
+    try:
+        write(given.folder, given.seed)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

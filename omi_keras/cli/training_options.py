@@ -100,7 +100,7 @@ def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--augment", type=click.Choice(["none", "light", "strong"]), default=PAPER.augment, show_default=True,
             help="Show each ECG, each time, as another recording of the same heart might: noise, electrodes, axis, "
-            "voltage, R, masked leads and stretches. ST changes by noise only.",
+            "voltage, R, masked leads and stretches. No ST deviation is given to the heart or taken from it.",
         ),
         click.option(
             "--weight-decay", type=click.FloatRange(0), default=PAPER.weight_decay, show_default=True, callback=finite,

@@ -1,9 +1,10 @@
 """Median beats as the same patient's next recording might show them: what a network trains on with ``--augment``.
 
 Nothing here draws an ST segment. In space, every sample of a beat goes through the same matrix, which is close to the
-identity: where there is no ST deviation none can arise, and QRS, ST and T of the heart vector keep their proportion. In
-time, a beat is moved as a whole. What is added is noise of the size that averaging leaves in a median beat, and what is
-taken away is a whole lead, or a stretch of P or of what follows T.
+identity: a heart vector without ST deviation gets none, and its QRS, ST and T keep their proportion; a single lead sees the
+vector from a little elsewhere. In time, a beat is moved as a whole. What is added is noise of the size that averaging leaves
+in a median beat, and what is taken away is a whole lead, or a stretch of P or of what follows T. Input contracts scale each
+lead to itself, so that of the gains a network sees how large the noise is beside the beat, and no more.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ def _shifted(beats: np.ndarray, by: np.ndarray) -> np.ndarray:
 def _mixing(n: int, strength: Strength, rng: np.random.Generator) -> np.ndarray:
     """(n, 12, 12) float32: how each lead is mixed from what the leads were, the same at every sample.
 
-    Only what changes is added to the leads: a recording whose III is not quite II − I keeps its own III.
+    Only what changes is added to the leads: a recording whose III is not quite II − I keeps its own III. The gain is the
+    recording's, of all leads.
     """
     angles = np.clip(rng.standard_normal((n, 3)), -2, 2) * strength.rotation
     turn = np.stack([rotation(*each) for each in angles]) - np.eye(3) if n else np.empty((0, 3, 3))
@@ -103,10 +105,10 @@ def _mixing(n: int, strength: Strength, rng: np.random.Generator) -> np.ndarray:
     along = strength.displacement * rng.standard_normal((n, 6, 1))
     independent[:, 2:, 2:] += along * _TO_NEIGHBOUR
     independent[:, 2:] *= np.exp(strength.lead_gain * rng.standard_normal((n, 6, 1)))
-    independent *= np.exp(strength.gain * rng.standard_normal((n, 1, 1)))
+    gain = np.exp(strength.gain * rng.standard_normal((n, 1, 1)))
     mixing = np.tile(np.eye(12), (n, 1, 1))
     mixing[:, :, _INDEPENDENT] += FROM_INDEPENDENT @ (independent - np.eye(8))
-    return mixing.astype(np.float32)
+    return (gain * mixing).astype(np.float32)
 
 
 def _noise(n: int, strength: Strength, rng: np.random.Generator) -> np.ndarray:

@@ -46,6 +46,23 @@ def test_a_recording_that_breaks_einthovens_law_keeps_its_own_third_lead(beats):
     np.testing.assert_allclose(drawn(broken, space)[:, 2] - drawn(beats, space)[:, 2], 0.3, atol=1e-5)
 
 
+def test_the_gain_of_a_recording_is_a_factor_of_all_its_leads(beats):
+    broken = beats.copy()
+    broken[:, 2] += 0.3 * np.sin(np.arange(600) / 40)
+    x = drawn(broken, Strength(gain=0.15))
+    factor = (x * broken).sum((1, 2)) / np.square(broken).sum((1, 2))
+    np.testing.assert_allclose(x, factor[:, None, None] * broken, atol=1e-6)
+    assert 0.1 < np.log(factor).std() < 0.2
+
+
+@pytest.mark.parametrize("contract", ["zscore-400", "maxabs-200"])
+def test_networks_see_of_the_gains_only_how_large_the_noise_is(beats, contract):
+    from omi_keras.beats.model_inputs import model_input
+
+    before = model_input(beats.astype(np.float32), contract)
+    np.testing.assert_allclose(model_input(drawn(beats, Strength(gain=0.2, lead_gain=0.1)), contract), before, atol=1e-5)
+
+
 @pytest.mark.parametrize(("name", "noise_mv", "turned"), [("light", 0.025, 0.15), ("strong", 0.06, 0.35)])
 def test_st_changes_no_more_than_noise_and_the_turn_of_the_heart_do(beats, name, noise_mv, turned):
     before = st_level(beats)

@@ -21,6 +21,18 @@ def test_names_say_what_the_ecgs_are(tmp_path):
     assert read.ecg_id == name and abs(read.signal - ecg.record.signal).max() < 0.003
 
 
+def test_another_dozen_takes_the_place_of_the_one_before_and_of_nothing_else(tmp_path):
+    ecgs = tmp_path / "ecgs"
+    demo_ecgs.write(ecgs, seed=5)
+    before = {file.name for file in ecgs.iterdir()}
+    demo_ecgs.write(ecgs, seed=6)
+    assert {file.name for file in ecgs.iterdir()} != before and len(list(ecgs.glob("*.hea"))) == demo_ecgs.ECGS
+    (ecgs / "patient.hea").write_text("mine", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"patient\.hea, which no demo made"):
+        demo_ecgs.write(ecgs, seed=5)
+    assert len(list(ecgs.glob("*.hea"))) == demo_ecgs.ECGS + 1
+
+
 @pytest.mark.parametrize(
     ("rows", "said", "both"),
     [
