@@ -10,7 +10,7 @@ import click
 from omi_keras.cli.display import Display
 from omi_keras.cli.options import FOLDER, out_argument
 from omi_keras.cli.terminal import finite, number_list, result
-from omi_keras.cli.training_options import prepared, protocol_options, rows_of, stoppable
+from omi_keras.cli.training_options import prepared, protocol_options, rows_of, stoppable, tell_unused
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST
 
 
@@ -37,16 +37,21 @@ def learning_curve(
     test parts are those of train with the same seed. OUT/report.html shows AUC and average precision against the OMI
     that were learned from, with 95 % intervals; OUT/learning_curve.csv has every fold, OUT/MODEL/size-… are runs.
 
+    --resume goes on with a curve that was begun, and adds models, sizes and folds that it did not have: the tables are
+    of all that is finished. Networks train for as many epochs at each size, so a smaller part also means fewer steps.
+
     \b
     Example:
       omi-keras learning-curve dataset/ curve/ --model mayo-alvd --model random-forest --sizes 0.1,0.5,1 --folds 0,1
     """
     from omi_keras.data.artifacts import refuse_existing
-    from omi_keras.training.learning_curves import MARKER, begun, checked_sizes, train_learning_curve
+    from omi_keras.training.learning_curves import checked_sizes, train_learning_curve
+    from omi_keras.training.settings import CURVE
 
+    tell_unused(models)
     wanted = checked_sizes(number_list(sizes, "--sizes", "0.1,0.5,1"))
     if not options["resume"]:
-        refuse_existing(out, MARKER, options["force"])
+        refuse_existing(out, CURVE, options["force"])
     models, weights = tuple(dict.fromkeys(models)), options["imagenet_weights"]
     if weights and "resnet18" not in models:
         raise click.UsageError("--imagenet-weights is for --model resnet18")
@@ -55,7 +60,7 @@ def learning_curve(
     for name in models:
         own = options | {"imagenet_weights": weights if name == "resnet18" else None}
         data, protocols[name], start, places[name] = prepared(
-            dataset, begun(out, name, wanted), name, learning_rate, own, told=not protocols
+            dataset, out, name, learning_rate, own, told=not protocols
         )
     # A forest has no use for devices.
     where = next((places[name] for name in models if name != RANDOM_FOREST), places[models[0]])
@@ -80,9 +85,9 @@ def learning_curve(
         f"learned from; test AUC {_interval(row, 'test_auc')}, AP {_interval(row, 'test_ap')}"
         for row in rows
     ]
-    content = {"out": str(out), "simulated": curve.simulated, "summary": rows}
+    content = {"out": str(out), "simulated": curve.simulated, "summary": rows, "remarks": curve.remarks}
     content["folds"] = curve.table.to_dict("records")
-    result(content, as_json, "\n".join([*text, f"to read: {page}"]))
+    result(content, as_json, "\n".join([*text, *curve.remarks, f"to read: {page}"]))
 
 
 def _interval(row: dict[Any, Any], name: str) -> str:

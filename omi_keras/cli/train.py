@@ -10,18 +10,12 @@ import click
 from omi_keras.cli.display import Display
 from omi_keras.cli.options import FOLDER
 from omi_keras.cli.terminal import CHECK_FAILED, fail, finite, result
-from omi_keras.cli.training_options import prepared, protocol_options, rows_of, stoppable
+from omi_keras.cli.training_options import prepared, protocol_options, rows_of, stoppable, tell_unused
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST
 from omi_keras.recordings.errors import InputError
 
 if TYPE_CHECKING:
     pass
-
-# What train's options call the settings that a forest does not have.
-NETWORK_OPTIONS = (
-    "epochs", "batch_size", "learning_rate", "balance", "weight_decay", "schedule", "stop_after", "monitor",
-    "augment", "loss", "label_smoothing", "dropout", "mixed_precision", "tensorboard", "threads", "devices",
-)  # fmt: skip
 
 
 @click.command()
@@ -36,9 +30,8 @@ NETWORK_OPTIONS = (
 )
 @click.option("--tensorboard", is_flag=True, help="Also write RUN/tensorboard: every epoch for TensorBoard.")
 @protocol_options
-@click.pass_context
 def train(
-    context: click.Context, dataset: Path, run: Path, model: str, learning_rate: float | None, tensorboard: bool,
+    dataset: Path, run: Path, model: str, learning_rate: float | None, tensorboard: bool,
     as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Cross-validate a model on DATASET into folder RUN, by the paper's protocol.
@@ -64,10 +57,7 @@ def train(
       omi-keras train dataset/ run/ --leave-out site
       omi-keras train dataset/ run/ --split-column part --start model/
     """
-    if model == RANDOM_FOREST and (unused := _given(context, NETWORK_OPTIONS)):
-        click.echo(f"random-forest has no use for {', '.join(unused)}", err=True)
-    if model == RANDOM_FOREST and _given(context, ("input",)):
-        raise click.UsageError("--input is for networks: random-forest reads features of the median beat; leave it out")
+    tell_unused((model,))
     from omi_keras.data.artifacts import refuse_existing
 
     if not options["resume"]:
@@ -129,9 +119,3 @@ def _needs_tensorflow() -> None:
             f"has the same numbers",
             "backend",
         )
-
-
-def _given(context: click.Context, names: tuple[str, ...]) -> list[str]:
-    """The options among ``names`` that stand on the command line, as they are written there."""
-    source = click.core.ParameterSource.COMMANDLINE
-    return [f"--{name.replace('_', '-')}" for name in names if context.get_parameter_source(name) == source]

@@ -26,6 +26,12 @@ SETTINGS = (
     "augment", "loss", "label_smoothing", "dropout",
 )  # fmt: skip
 
+# Options that a forest has no use for.
+NETWORK_OPTIONS = (
+    "epochs", "batch_size", "learning_rate", "balance", "weight_decay", "schedule", "stop_after", "monitor",
+    "augment", "loss", "label_smoothing", "dropout", "mixed_precision", "tensorboard", "threads", "devices",
+)  # fmt: skip
+
 
 def protocol_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of everything that trains."""
@@ -183,7 +189,7 @@ def prepared(
     from omi_keras.training.devices import visible_gpus
     from omi_keras.training.settings import settle, started_with
 
-    started = started_with(run) if options["resume"] else {}
+    started = started_with(run, model) if options["resume"] else {}
     devices = options["devices"] or started.get("devices") or 1
     if model == RANDOM_FOREST:
         devices = 1
@@ -200,8 +206,26 @@ def prepared(
 
         click.echo(precision_sentence(protocol.precision), err=True)
     where = Where(jobs, options["scheduler"], devices)
+    if told and not options["resume"]:
+        where.refuse_unreachable()
     begin = {"folds": folds, "split": split, "imagenet_weights": weights, "start": start}
     return data, protocol, begin | {"other_patients": options["other_patients"]}, where
+
+
+def tell_unused(models: tuple[str, ...]) -> None:
+    """Say which options on the command line are of no use where there are forests only.
+
+    Raises
+    ------
+    click.UsageError
+        For ``--input``, which would be a wish that is not granted.
+    """
+    if set(models) != {RANDOM_FOREST}:
+        return
+    if unused := [f"--{name.replace('_', '-')}" for name in NETWORK_OPTIONS if _on_command_line(name)]:
+        click.echo(f"random-forest has no use for {', '.join(unused)}", err=True)
+    if _on_command_line("input"):
+        raise click.UsageError("--input is for networks: random-forest reads features of the median beat; leave it out")
 
 
 def _on_command_line(name: str) -> bool:

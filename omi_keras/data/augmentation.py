@@ -1,10 +1,11 @@
 """Median beats as the same patient's next recording might show them: what a network trains on with ``--augment``.
 
 Nothing here draws an ST segment. In space, every sample of a beat goes through the same matrix, which is close to the
-identity: a heart vector without ST deviation gets none, and its QRS, ST and T keep their proportion; a single lead sees the
-vector from a little elsewhere. In time, a beat is moved as a whole. What is added is noise of the size that averaging leaves
-in a median beat, and what is taken away is a whole lead, or a stretch of P or of what follows T. Input contracts scale each
-lead to itself, so that of the gains a network sees how large the noise is beside the beat, and no more.
+identity: a heart vector without ST deviation gets none, and its QRS, ST and T keep their proportion; a single lead sees
+the vector from a little elsewhere. In time, a beat is moved as a whole. What is added is noise of the size that
+averaging leaves in a median beat, and what is taken away is a whole lead, or a stretch of P or of what follows T. Input
+contracts scale each lead to itself, so that of the gains a network sees how large the noise is beside the beat, and no
+more.
 """
 
 from __future__ import annotations
@@ -93,8 +94,8 @@ def _shifted(beats: np.ndarray, by: np.ndarray) -> np.ndarray:
 def _mixing(n: int, strength: Strength, rng: np.random.Generator) -> np.ndarray:
     """(n, 12, 12) float32: how each lead is mixed from what the leads were, the same at every sample.
 
-    Only what changes is added to the leads: a recording whose III is not quite II − I keeps its own III. The gain is the
-    recording's, of all leads.
+    Only what changes is added to the leads: a recording whose III is not quite II − I keeps its own III. One gain is of
+    all leads.
     """
     angles = np.clip(rng.standard_normal((n, 3)), -2, 2) * strength.rotation
     turn = np.stack([rotation(*each) for each in angles]) - np.eye(3) if n else np.empty((0, 3, 3))

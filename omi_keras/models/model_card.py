@@ -36,8 +36,15 @@ _PROVENANCE = (
     "epochs",
     "balance",
     "start_sha256",
+    "augment",
+    "loss",
+    "label_smoothing",
+    "dropout",
+    "training_fraction",
     "versions",
 )
+# What the paper did without, as it is where nobody asked for it.
+_PLAIN = {"augment": "none", "loss": "plain", "label_smoothing": 0.0, "dropout": 0.0}
 
 
 def told_of(info: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,6 +131,8 @@ def _model(info: Mapping[str, Any]) -> list[str]:
         lines.append(f"- Trained without {plain_text(left_out)}, on which it was tested.")
     if inside(info.get("provenance"), "start_sha256") is not None:
         lines.append("- Fine-tuned: its training went on from another model.")
+    if info.get("model") != RANDOM_FOREST and (unusual := _unusual(info)):
+        lines.append(f"- Its training had what the paper's had not: {unusual}.")
     details = mapping(info.get("input_details"))
     if name == RANDOM_FOREST:
         lines.append("- Input: a 12-lead median beat in mV at 500 Hz, whose features are measured and go in.")
@@ -131,6 +140,13 @@ def _model(info: Mapping[str, Any]) -> list[str]:
     lines.append(f"- Input contract {code(info.get('input'))}: {_sentence(details.get('window'))}; "
                  f"{_sentence(details.get('normalisation'))}.")  # fmt: skip
     return [*lines, "- Output: two logits, no OMI and OMI; P(OMI) is the second of their softmax."]
+
+
+def _unusual(info: Mapping[str, Any]) -> str:
+    """What its training did that the paper's did not."""
+    given = mapping(info.get("provenance"))
+    changed = {name: given[name] for name, plain in _PLAIN.items() if given.get(name, plain) != plain}
+    return ", ".join(f"{name.replace('_', ' ')} {plain_text(value)}" for name, value in changed.items())
 
 
 def _sentence(value: Any) -> str:
@@ -160,6 +176,11 @@ def _data(info: Mapping[str, Any]) -> list[str]:
         )
     if not data:
         return [*lines, "- Numbers of ECGs and patients: not known to this folder."]
+    if (part := inside(info.get("provenance"), "training_fraction")) not in (None, 1.0):
+        lines.append(
+            f"- Of the training part, {share(part)} of the patients were learned from (a learning curve); "
+            f"labelled ECGs, sites and ages below are of all."
+        )
     lines.append(f"- {number(data.get('ecgs'))} labelled ECGs of {number(data.get('patients'))} patients: training, "
                  "validation and test together.")  # fmt: skip
     omi, prevalence = data.get("omi"), data.get("prevalence")

@@ -23,14 +23,16 @@ def write_learning_curve(curve: LearningCurve) -> Path:
         title="Learning curve",
         simulated=curve.simulated,
         figures=learning_figures(curve.summary),
+        remarks=curve.remarks,
         summary=Table(
             ("Model", "Size", "Folds", "Training ECGs", "Patients", "OMI", "Test AUC", "Test AP"),
             [[str(row["model"]), *_cells(row, "folds"), *(metric(row, f"test_{name}") for name in ("auc", "ap"))]
              for row in records(curve.summary)],
         ),
         folds=Table(
-            ("Model", "Size", "Fold", "Training ECGs", "Patients", "OMI", "Val AUC", "Val AP", "Test AUC", "Test AP"),
-            [[str(row["model"]), *_cells(row, "fold"),
+            ("Model", "Size", "Fold", "Training ECGs", "Patients", "OMI", "Kept epoch or candidate",
+             "Val AUC", "Val AP", "Test AUC", "Test AP"),
+            [[str(row["model"]), *_cells(row, "fold"), count(row["best_epoch"]),
               *(number(row[f"{part}_{name}"]) for part in ("val", "test") for name in ("auc", "ap"))]
              for row in records(curve.table)],
         ),

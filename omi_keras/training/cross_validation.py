@@ -6,7 +6,7 @@ import functools
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from omi_keras.data.artifacts import FieldKind, read_json, sha256
 from omi_keras.data.dataset import Dataset, load_dataset
 from omi_keras.data.folds import FOLDS
+from omi_keras.data.workers import dask_client
 from omi_keras.model import Model
 from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.models.weights.imagenet import read_imagenet_weights, start_from_imagenet, weights_file
@@ -62,6 +63,12 @@ class Where:
     def here(self) -> bool:
         """Whether in this very process."""
         return self.jobs == 1 and self.scheduler == "local"
+
+    def refuse_unreachable(self) -> None:
+        """Raise InputError when nobody answers at the scheduler: before a folder is made, not after."""
+        if self.scheduler != "local":
+            with dask_client(self.scheduler):
+                pass
 
 
 def cross_validate(
@@ -147,10 +154,13 @@ def cross_validate(
     begun = None if start is None else open_start(start)
     _refuse_changed(dataset)
     settled = settle(
-        model, started_with(run) if resume else {}, jobs=jobs, mixed_precision=mixed_precision, threads=threads,
+        model, started_with(run, model) if resume else {}, jobs=jobs, mixed_precision=mixed_precision, threads=threads,
         imagenet_weights=weights, start=begun, devices=devices, processes=jobs if scheduler == "local" else 0,
         **protocol,
     )  # fmt: skip
+    where = Where(jobs, scheduler, settled.devices)
+    if not resume:
+        where.refuse_unreachable()
     divided = split_of(dataset, split, leave_out=leave_out, first_ecg_only=first_ecg_only)
     wanted = None if folds is None else sorted(set(folds))
     with started_run(
@@ -160,7 +170,7 @@ def cross_validate(
         place = place_of(dataset, run)
         work = [Job(place.absolute(), run.absolute(), fold, weights) for fold in started]
         heard = {"callbacks": tuple(callbacks)} if callbacks else {}
-        failed = train_folds(work, Where(jobs, scheduler, settled.devices), epoch_done=lambda job, row: None, **heard)
+        failed = train_folds(work, where, epoch_done=lambda job, row: None, **heard)
         if failed:
             why = "; ".join(f"fold {job.fold}: {error}" for job, error in failed.items())
             raise InputError(f"{run} lacks {len(failed)} folds: {why}; continue with resume=True", "incomplete")
@@ -247,7 +257,7 @@ def do_job(job: Job, **callbacks: Any) -> None:
 def _load(dataset_path: Path, run: Path, imagenet_weights: Path | None, config_sha256: str) -> tuple[Cohort, Protocol]:
     """What all folds of a run have in common; the checksum tells a run from one that was there before it."""
     config = read_config(run)
-    protocol = Protocol(**{field.name: config.get(field.name, field.default) for field in fields(Protocol)})
+    protocol = Protocol.of(config)
     dataset = load_dataset(dataset_path)
     if dataset.fingerprint() != config["dataset_sha256"]:
         raise InputError(f"{run} was started with another dataset than {dataset_path}", "other_settings")

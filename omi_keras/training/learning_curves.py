@@ -1,39 +1,38 @@
-"""How good models become with more patients to learn from: training parts of growing size, the same tests for all.
-
-out/
-  learning-curve.json         models, sizes, folds, summary, versions
-  learning_curve.csv          a row for each model, size and fold
-  learning_curve_summary.csv  a row for each model and size: means over folds with intervals over patients
-  mayo-alvd/size-0.25/ …      runs whose config.json says that a quarter of the training patients was learned from
-"""
+"""How good models become with more patients to learn from: training parts of growing size, the same tests for all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from omi_keras.data.artifacts import read_json, versions, write_json
 from omi_keras.data.dataset import Dataset
 from omi_keras.data.folds import FOLDS
 from omi_keras.model import Model
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.cross_validation import Where, read_metrics, train_folds
 from omi_keras.training.jobs import Job
+from omi_keras.training.learning_folder import (
+    finished_parts,
+    note_results,
+    read_curve,
+    refuse_missing_patients,
+    run_folder,
+    start_curve,
+)
 from omi_keras.training.learning_tables import COLUMNS, RESAMPLES, LearningCurve, fold_rows, summarised
 from omi_keras.training.locks import at_work, beginning
 from omi_keras.training.protocol import Protocol
-from omi_keras.training.run import FORMAT_VERSION, load_run, where_dataset_is, write_table
+from omi_keras.training.run import load_run, write_table
 from omi_keras.training.settings import settle, started_with
 from omi_keras.training.splits import Split, split_of
 from omi_keras.training.start import open_start
-from omi_keras.training.started import new_work, place_of, refuse_other_settings, started_run
+from omi_keras.training.started import checked, place_of, started_run
 
-MARKER, KIND = "learning-curve.json", "learning curve"
 SIZES = (0.1, 0.25, 0.5, 1.0)
 
 
@@ -74,14 +73,18 @@ def learning_curve(
         Names among :data:`omi_keras.models.MODELS`.
     sizes
         Shares of the training patients, above 0 to 1.
-    split, leave_out, first_ecg_only, folds, resume, force, jobs, scheduler
+    resume
+        Go on with a curve that was begun: with the same settings, and more models, sizes or folds if they are asked
+        for. The tables are of all that is finished.
+    split, leave_out, first_ecg_only, folds, force, jobs, scheduler
     imagenet_weights, start, other_patients, mixed_precision, threads, devices, protocol
         As :func:`omi_keras.cross_validate`; the settings of epochs are those of networks.
 
     Raises
     ------
     InputError
-        As :func:`omi_keras.cross_validate`, and when a size is none.
+        As :func:`omi_keras.cross_validate`, when a size is none or leaves no patient of a class, and when a curve is
+        resumed with another seed, or a model of it with other settings.
 
     Examples
     --------
@@ -91,19 +94,23 @@ def learning_curve(
     >>> curve.summary["size"].tolist()
     [0.5, 1.0]
     """
+    if "training_fraction" in protocol:
+        raise InputError("training_fraction is what sizes say; leave it out", "setting")
     names = [models] if isinstance(models, str) else list(models)
     weights = Path(imagenet_weights).absolute() if imagenet_weights else None
     begin = None if start is None else open_start(start)
     settled = {
         name: settle(
-            name, started_with(begun(Path(out), name, sizes)) if resume else {}, jobs=jobs,
+            name, started_with(Path(out), name) if resume else {}, jobs=jobs,
             mixed_precision=mixed_precision, threads=threads, devices=devices,
             imagenet_weights=weights if name == "resnet18" else None, start=begin,
             processes=jobs if scheduler == "local" else 0, **protocol,
         )
         for name in names
     }  # fmt: skip
-    where = Where(jobs, scheduler, max(each.devices for each in settled.values()))
+    where = Where(jobs, scheduler, max((each.devices for each in settled.values()), default=1))
+    if not resume:
+        where.refuse_unreachable()
     return train_learning_curve(
         dataset, Path(out), settled, sizes, folds=None if folds is None else sorted(set(folds)),
         split=split_of(dataset, split, leave_out=leave_out, first_ecg_only=first_ecg_only), imagenet_weights=weights,
@@ -141,27 +148,32 @@ def train_learning_curve(
         Of :func:`omi_keras.training.cross_validation.train_folds`.
     """
     sizes = checked_sizes(sizes)
+    if not protocols:
+        raise InputError("no model is named; take some of those in omi_keras.models.MODELS", "unknown_model")
     jobs: dict[Job, str] = {}
-    wanted: dict[tuple[str, float], list[int]] = {}
+    common: dict[str, Any] = {"split": split, "start": start, "other_patients": other_patients}
+    for name, protocol in protocols.items():
+        weights = imagenet_weights if name == "resnet18" else None
+        wanted, _ = checked(dataset, protocol, folds=folds, imagenet_weights=weights, **common)
+    refuse_missing_patients(dataset, split, protocol, wanted, sizes)
     with ExitStack() as work:
         with beginning(out):
-            _start(out, dataset, split, start, resume, force)
+            start_curve(out, dataset, split, protocols, wanted, start, resume=resume, force=force)
             work.enter_context(at_work(out))
         for name, protocol in protocols.items():
             weights = imagenet_weights if name == "resnet18" else None
             for size in sizes:
                 run = run_folder(out, name, size)
                 part = replace(protocol, training_fraction=size)
-                wanted[name, size] = work.enter_context(
+                work.enter_context(
                     started_run(
-                        dataset, run, part, folds=folds, split=split, imagenet_weights=weights, start=start,
-                        other_patients=other_patients, resume=resume,
+                        dataset, run, part, folds=wanted, imagenet_weights=weights, resume=resume, **common
                     )
                 )  # fmt: skip
                 place = place_of(dataset, run).absolute()
-                for fold in wanted[name, size]:
+                for fold in wanted:
                     jobs[Job(place, run.absolute(), fold, weights)] = f"{name} size {size:g} fold {fold}"
-                for fold in read_metrics(run, wanted[name, size]):
+                for fold in read_metrics(run, wanted):
                     fold_done(f"{name} size {size:g} fold {fold}")
         failed = train_folds(
             list(jobs), where, epoch_done=lambda job, row: epoch_done(jobs[job], row),
@@ -174,7 +186,7 @@ def train_learning_curve(
                 f"--resume",
                 "incomplete",
             )
-        return _finish(out, dataset, protocols, wanted, split)
+        return _finish(out, dataset)
 
 
 def checked_sizes(sizes: Sequence[float]) -> list[float]:
@@ -185,7 +197,10 @@ def checked_sizes(sizes: Sequence[float]) -> list[float]:
     InputError
         When there is none, or one is not above 0 and at most 1.
     """
-    found = sorted({float(size) for size in sizes})
+    try:
+        found = sorted({float(size) for size in sizes})
+    except (TypeError, ValueError):
+        raise InputError(f"sizes {sizes!r} are no list of numbers above 0 up to 1", "sizes") from None
     if not found or not all(0 < size <= 1 for size in found):
         raise InputError(
             f"sizes {', '.join(f'{size:g}' for size in found) or 'of nothing'} are no shares of the training patients; "
@@ -195,67 +210,19 @@ def checked_sizes(sizes: Sequence[float]) -> list[float]:
     return found
 
 
-def run_folder(out: Path, model: str, size: float) -> Path:
-    """``out/mayo-alvd/size-0.10`` for a tenth."""
-    short = f"{size:.2f}"
-    return out / model / f"size-{short if float(short) == size else f'{size:g}'}"
-
-
-def begun(out: Path, model: str, sizes: Sequence[float]) -> Path:
-    """The first run of the model that was begun; of none, where the first one would be."""
-    runs = [run_folder(out, model, size) for size in sorted(sizes)]
-    return next((run for run in runs if (run / "config.json").exists()), runs[0])
-
-
-def _start(out: Path, dataset: Dataset, split: Split, start: Model | None, resume: bool, force: bool) -> None:
-    """Make the folder, or make sure that an existing one may be continued."""
-    settings = split.settings() | {"dataset_sha256": dataset.fingerprint()}
-    if resume and out.exists():
-        fields = {"dataset_sha256": dict, "n_folds": int}
-        refuse_other_settings(out, read_json(out / MARKER, "a learning curve", FORMAT_VERSION, fields), settings)
-        return
-    with new_work(out, MARKER, dataset, start, force=force) as folder:
-        _note(folder, out, dataset, settings)
-
-
-def _finish(
-    out: Path,
-    dataset: Dataset,
-    protocols: Mapping[str, Protocol],
-    wanted: Mapping[tuple[str, float], list[int]],
-    split: Split,
-) -> LearningCurve:
+def _finish(out: Path, dataset: Dataset) -> LearningCurve:
+    """Tables of all runs in the folder that were tested on every fold of the curve, whoever trained them when."""
+    whole, lacking = finished_parts(out)
+    curve = read_curve(out)
     runs = {}
-    for (name, size), folds in wanted.items():
+    for name, size in whole:
         run = load_run(run_folder(out, name, size))
-        runs[name, size] = replace(run, results=[result for result in run.results if result.fold in folds])
-    rows = [
-        row
-        for (name, size), run in runs.items()
-        for row in fold_rows(dataset, run, replace(protocols[name], training_fraction=size))
-    ]
+        runs[name, size] = replace(run, results=[result for result in run.results if result.fold in curve["folds"]])
+    rows = [row for run in runs.values() for row in fold_rows(dataset, run)]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     # Seeded as the runs are divided: the same patients are drawn for every model and size.
-    summary = summarised(table, runs, next(iter(protocols.values())).seed, dataset.simulated)
+    summary = summarised(table, runs, curve["seed"], dataset.simulated)
     write_table(out / "learning_curve.csv", table)
     write_table(out / "learning_curve_summary.csv", summary)
-    content = {
-        **split.settings(),
-        "dataset_sha256": dataset.fingerprint(),
-        "protocols": {name: asdict(protocol) for name, protocol in protocols.items()},
-        "resamples": RESAMPLES,
-        "summary": summary.to_dict("records"),
-    }
-    _note(out, out, dataset, content)
-    return LearningCurve(out, table, summary, dataset.simulated)
-
-
-def _note(folder: Path, out: Path, dataset: Dataset, content: dict[str, Any]) -> None:
-    about = {
-        "format_version": FORMAT_VERSION,
-        "kind": KIND,
-        "simulated": dataset.simulated,
-        **where_dataset_is(dataset.path or out, out),
-        "versions": versions(),
-    }
-    write_json(folder / MARKER, about | content)
+    note_results(out, dataset, {"resamples": RESAMPLES, "summary": summary.to_dict("records")})
+    return LearningCurve(out, table, summary, dataset.simulated, lacking)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from omi_keras.data.dataset import Dataset
 from omi_keras.evaluation.comparison import Resamples, intervals
+from omi_keras.evaluation.separation import MIN_PATIENTS
 from omi_keras.training.fold import learned_from
 from omi_keras.training.fold_tests import fold_test
 from omi_keras.training.protocol import Protocol
@@ -20,7 +21,7 @@ from omi_keras.training.run import Run
 RESAMPLES = 2000
 METRICS = ("auc", "ap")
 COLUMNS = (
-    "model", "size", "fold", "training_ecgs", "training_patients", "training_omi",
+    "model", "size", "fold", "training_ecgs", "training_patients", "training_omi", "best_epoch",
     "val_auc", "val_ap", "val_score", "test_auc", "test_ap", "test_score", "simulated",
 )  # fmt: skip
 SUMMARY_COLUMNS = (
@@ -44,16 +45,37 @@ class LearningCurve:
         over patients (:func:`omi_keras.evaluation.comparison.intervals`), and mean sizes of the training parts.
     simulated
         Whether the ECGs are.
+    lacking
+        Model and size → the folds of the curve that are not finished, of what is therefore in no table.
     """
 
     path: Path
     table: pd.DataFrame
     summary: pd.DataFrame
     simulated: bool
+    lacking: Mapping[tuple[str, float], list[int]] = field(default_factory=dict)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What there is to know about the tables, a sentence each."""
+        found = []
+        if self.lacking:
+            parts = ", ".join(
+                f"{name} size {size:g} (fold {', '.join(map(str, folds))})"
+                for (name, size), folds in self.lacking.items()
+            )
+            found.append(f"not in the tables, because folds of them are not finished: {parts}; go on with --resume")
+        if self.summary["test_auc"].isna().any():
+            found.append(
+                f"AUC and average precision are undefined where a test fold has fewer than {MIN_PATIENTS} patients "
+                f"of a class; take fewer folds, or more ECGs"
+            )
+        return found
 
 
-def fold_rows(dataset: Dataset, run: Run, protocol: Protocol) -> list[dict[str, Any]]:
-    """A row of the table, columns :data:`COLUMNS`, for each fold of a run of this protocol."""
+def fold_rows(dataset: Dataset, run: Run) -> list[dict[str, Any]]:
+    """A row of the table, columns :data:`COLUMNS`, for each fold of a run."""
+    protocol = Protocol.of(run.config)
     rows = dataset.labelled()
     omi = np.full(len(dataset.ecgs), -1)
     omi[rows] = dataset.ecgs["omi"].iloc[rows].to_numpy(int)
@@ -64,7 +86,7 @@ def fold_rows(dataset: Dataset, run: Run, protocol: Protocol) -> list[dict[str, 
         training = learned_from(dataset, omi, training, protocol, result.fold)
         row = {"model": run.model, "size": protocol.training_fraction, "fold": result.fold}
         row |= {"training_ecgs": len(training), "training_patients": len(np.unique(patients[training]))}
-        row |= {"training_omi": int(omi[training].sum())}
+        row |= {"training_omi": int(omi[training].sum()), "best_epoch": result.metrics["best_epoch"]}
         for split, short in (("validation", "val"), ("test", "test")):
             row |= {f"{short}_{name}": result.metrics[split][name] for name in ("auc", "ap", "score")}
         found.append(row | {"simulated": dataset.simulated})
@@ -74,7 +96,7 @@ def fold_rows(dataset: Dataset, run: Run, protocol: Protocol) -> list[dict[str, 
 def summarised(table: pd.DataFrame, runs: Mapping[tuple[str, float], Run], seed: int, simulated: bool) -> pd.DataFrame:
     """A row, columns :data:`SUMMARY_COLUMNS`, for each model and size; ``table`` has their rows in the same order."""
     tests = {
-        f"{name} {size:g}": {result.fold: fold_test(run, result) for result in run.results}
+        f"{name} {size!r}": {result.fold: fold_test(run, result) for result in run.results}
         for (name, size), run in runs.items()
     }
     found = intervals(Resamples(tests, RESAMPLES, seed), simulated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -97,6 +98,11 @@ class Protocol:
             self._refuse("training_fraction", "take a number above 0 up to 1")
         if self.stop_after is not None and not (is_count(self.stop_after) and self.stop_after > 0):
             self._refuse("stop_after", "take a number of epochs from 1, or None")
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Protocol:
+        """The settings that stand in ``config.json``; those that are younger than it are the defaults."""
+        return cls(**{field.name: config.get(field.name, field.default) for field in fields(cls)})
 
     def _refuse(self, name: str, instead: str) -> None:
         raise InputError(f"{name} cannot be {getattr(self, name)!r}: {instead}", "protocol")

@@ -21,7 +21,7 @@ from omi_keras.training.locks import at_work, beginning
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import FORMAT_VERSION, where_dataset_is, write_table
 from omi_keras.training.splits import Split
-from omi_keras.training.started import new_work, place_of, refuse_other_settings, started_run
+from omi_keras.training.started import checked, new_work, place_of, refuse_other_settings, started_run
 
 KIND = "learning-rate search"
 # Test folds are not looked at.
@@ -67,13 +67,17 @@ def search_learning_rate(
     """
     settings = asdict(protocol) | split.settings()
     del settings["learning_rate"]
+    checked(
+        dataset, protocol, folds=folds, split=split, imagenet_weights=imagenet_weights, start=start,
+        other_patients=other_patients,
+    )  # fmt: skip
     jobs: dict[Job, float] = {}
     with ExitStack() as work:
         with beginning(out):
             _start(out, dataset, settings, start, resume, force)
             work.enter_context(at_work(out))
         for rate in rates:
-            run = out / f"rate-{rate:g}"
+            run = out / f"rate-{rate:g}" if float(f"{rate:g}") == rate else out / f"rate-{rate!r}"
             wanted = work.enter_context(
                 started_run(
                     dataset, run, replace(protocol, learning_rate=rate), folds=folds, split=split,

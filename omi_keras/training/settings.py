@@ -16,6 +16,8 @@ from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import FORMAT_VERSION
 from omi_keras.training.start import refuse_start
 
+# A learning curve's folder is known by it.
+CURVE = "learning-curve.json"
 # Decided here, from the machine and from what was begun.
 _SETTLED = ("model", "precision", "imagenet_sha256", "threads", "backend", "devices", "start_sha256")
 
@@ -91,12 +93,16 @@ def settle(
     )  # fmt: skip
 
 
-def started_with(folder: Path) -> dict[str, Any]:
-    """What the run or search in the folder was started with, if it was."""
+def started_with(folder: Path, model: str) -> dict[str, Any]:
+    """What the run, the search or the model's part of the learning curve in the folder was started with, if it was."""
     if (folder / "config.json").exists():
         return read_config(folder)
     if (folder / "search.json").exists():
         return read_json(folder / "search.json", "a search", FORMAT_VERSION, {})
+    if (folder / CURVE).exists():
+        curve = read_json(folder / CURVE, "a learning curve", FORMAT_VERSION, {"protocols": dict})
+        found: dict[str, Any] = curve["protocols"].get(model, {})
+        return found
     return {}
 
 

@@ -56,6 +56,36 @@ def started_run(
         does not divide the ECGs, a fold does not exist, or has one class only, when the ImageNet weights do not fit the
         model, when ``start`` knows who is to be judged, or when the run is to be replaced while it is being trained.
     """
+    folds, table = checked(
+        dataset, protocol, folds=folds, split=split, imagenet_weights=imagenet_weights, start=start,
+        other_patients=other_patients,
+    )  # fmt: skip
+    with ExitStack() as work:
+        with beginning(run):
+            continued = resume and run.exists()
+            _start(run, dataset, protocol, split, table, start, resume, force)
+            _note_wanted(run, folds, split, continued)
+            work.enter_context(at_work(run))
+        yield folds
+
+
+def checked(
+    dataset: Dataset,
+    protocol: Protocol,
+    *,
+    folds: list[int] | None,
+    split: Split,
+    imagenet_weights: Path | None,
+    start: Model | None,
+    other_patients: bool,
+) -> tuple[list[int], pd.DataFrame]:
+    """The folds to train and how the ECGs are divided; whatever forbids a run is told before anything is made.
+
+    Raises
+    ------
+    InputError
+        As :func:`started_run`, but for what stands on the disk.
+    """
     folds = list(split.rounds) if folds is None else folds
     for fold in folds:
         if fold not in split.rounds:
@@ -70,13 +100,7 @@ def started_run(
     if start is not None:
         refuse_known(start, dataset, table, split, folds, other_patients=other_patients)
         _ = start.network  # a damaged file is told now
-    with ExitStack() as work:
-        with beginning(run):
-            continued = resume and run.exists()
-            _start(run, dataset, protocol, split, table, start, resume, force)
-            _note_wanted(run, folds, split, continued)
-            work.enter_context(at_work(run))
-        yield folds
+    return folds, table
 
 
 def place_of(dataset: Dataset, run: Path) -> Path:

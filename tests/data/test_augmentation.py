@@ -60,7 +60,9 @@ def test_networks_see_of_the_gains_only_how_large_the_noise_is(beats, contract):
     from omi_keras.beats.model_inputs import model_input
 
     before = model_input(beats.astype(np.float32), contract)
-    np.testing.assert_allclose(model_input(drawn(beats, Strength(gain=0.2, lead_gain=0.1)), contract), before, atol=1e-5)
+    np.testing.assert_allclose(
+        model_input(drawn(beats, Strength(gain=0.2, lead_gain=0.1)), contract), before, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("name", "noise_mv", "turned"), [("light", 0.025, 0.15), ("strong", 0.06, 0.35)])

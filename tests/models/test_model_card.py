@@ -92,6 +92,19 @@ def test_simulated_chosen_by_test_and_fine_tuned():
     assert "- Trained without B, on which it was tested." in card
 
 
+def test_what_the_paper_s_training_had_not():
+    changed = {"augment": "light", "loss": "focal", "dropout": 0.2, "label_smoothing": 0.0, "training_fraction": 0.25}
+    info = SELECTED | {"provenance": SELECTED["provenance"] | changed}
+    card = model_card(info)
+    assert "- Its training had what the paper's had not: augment light, loss focal, dropout 0.2." in card
+    assert "- Of the training part, 25.0% of the patients were learned from (a learning curve)" in card
+    plain = {"augment": "none", "loss": "plain", "dropout": 0.0, "label_smoothing": 0.0, "training_fraction": 1.0}
+    assert model_card(SELECTED | {"provenance": SELECTED["provenance"] | plain}) == model_card(SELECTED)
+    assert "focal" not in model_card(info | {"model": "random-forest"})
+    # The same card from what a bundle's manifest keeps.
+    assert model_card(told_of(info)).splitlines()[:30] == card.splitlines()[:30]
+
+
 def test_an_imported_model_knows_nothing_of_its_training():
     card = model_card(IMPORTED)
     assert "What it was trained on is not known: it was imported" in card

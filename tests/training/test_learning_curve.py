@@ -1,6 +1,7 @@
 """Growing training parts: whole patients, nested, stratified; the same tests for all; resumed as any run."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,8 @@ from omi_keras.data.dataset import load_dataset
 from omi_keras.data.folds import nested_part
 from omi_keras.recordings.errors import InputError
 from omi_keras.training import fit, forest, learning_curve, load_run
-from omi_keras.training.learning_curves import checked_sizes, run_folder
+from omi_keras.training.learning_curves import checked_sizes
+from omi_keras.training.learning_folder import run_folder
 from omi_keras.training.started import new_work
 
 MODELS = ("--model", "mayo-alvd", "--model", "random-forest")
@@ -185,3 +187,125 @@ def test_python_gives_what_the_command_writes(curve, easy_dataset, tmp_path):
     expected = expected[expected["model"] == "random-forest"].reset_index(drop=True)
     pd.testing.assert_frame_equal(found.table, expected, check_dtype=False)
     assert found.simulated and len(found.summary) == 2
+
+
+@pytest.fixture
+def begun(easy_dataset, tmp_path):
+    """Call the command for a small curve in ``out``; exit code, output and both tables."""
+    out = tmp_path / "curve"
+    common = ("learning-curve", easy_dataset, out, "--n-folds", 4, "--epochs", 1, "--batch-size", 32)
+
+    def call(*options):
+        return run_cli(*common, *options)
+
+    return out, call
+
+
+def parts(out):
+    table = pd.read_csv(out / "learning_curve.csv")
+    return set(zip(table["model"], table["size"], table["fold"], strict=True))
+
+
+def test_what_is_added_to_a_curve_joins_what_was_there(begun):
+    out, call = begun
+    assert call("--model", "random-forest", "--sizes", "1", "--folds", 0).exit_code == 0
+    assert call("--model", "random-forest", "--sizes", "0.3", "--folds", 0, "--resume").exit_code == 0
+    assert parts(out) == {("random-forest", 0.3, 0), ("random-forest", 1.0, 0)}
+    assert call("--model", "mayo-alvd", "--sizes", "0.3", "--folds", 0, "--resume").exit_code == 0
+    before = {("random-forest", 0.3, 0), ("random-forest", 1.0, 0), ("mayo-alvd", 0.3, 0)}
+    assert parts(out) == before
+    assert (out / "report.html").read_text(encoding="utf-8").count("mayo-alvd") >= 2
+    # Another fold of some: only what has all folds can be compared, and what lacks one is named.
+    more = call("--model", "random-forest", "--sizes", "1", "--folds", 2, "--resume", "--json")
+    told = json.loads(more.stdout)
+    assert parts(out) == {("random-forest", 1.0, 0), ("random-forest", 1.0, 2)}
+    assert told["remarks"] == [
+        "not in the tables, because folds of them are not finished: random-forest size 0.3 (fold 2), "
+        "mayo-alvd size 0.3 (fold 2); go on with --resume"
+    ]
+    assert "Not in the tables" in (out / "report.html").read_text(encoding="utf-8")
+    whole = call(*MODELS, "--sizes", "0.3", "--folds", "0,2", "--resume", "--json")
+    assert json.loads(whole.stdout)["remarks"] == [] and len(parts(out)) == 6
+
+
+def test_one_curve_has_one_seed_and_one_protocol_for_each_model(begun):
+    out, call = begun
+    assert call("--model", "mayo-alvd", "--sizes", "0.5", "--folds", 0, "--jobs", 2).exit_code == 0
+    before = json.loads((out / "learning-curve.json").read_text(encoding="utf-8"))
+    refused = {
+        ("--seed", 7): "was started with seed 0, not 7",
+        ("--augment", "strong"): "was started with augment none, not strong",
+        ("--model", "random-forest", "--seed", 1): "was started with seed 0, not 1",
+        ("--threads", before["protocols"]["mayo-alvd"]["threads"] + 1): "was started with threads",
+    }
+    for options, why in refused.items():
+        done = call("--model", "mayo-alvd", "--sizes", "1", "--folds", 0, "--resume", *options)
+        assert done.exit_code == 2 and why in done.stderr, done.output
+        assert not (out / "mayo-alvd" / "size-1.00").exists()
+    # Nobody asks for threads or jobs again: the other size is trained with as many as the first.
+    assert call("--model", "mayo-alvd", "--sizes", "1", "--folds", 0, "--resume").exit_code == 0
+    threads = {load_run(run).config["threads"] for run in (out / "mayo-alvd").glob("size-*")}
+    assert threads == {before["protocols"]["mayo-alvd"]["threads"]}
+    assert len(parts(out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--folds", 11), "fold 11 does not exist"),
+        (("--sizes", "1e-9,1"), "leaves no patient with OMI to learn from"),
+        (("--split-column", "nowhere"), "nowhere"),
+        (("--scheduler", "dask://localhost:1"), "no Dask scheduler answers"),
+        (("--scheduler", "elsewhere"), "expected local or dask://HOST:PORT"),
+    ],
+)
+def test_what_cannot_be_done_leaves_nothing(easy_dataset, tmp_path, monkeypatch, options, why):
+    monkeypatch.setattr("omi_keras.data.workers.CONNECT_SECONDS", 1)
+    for command in (("learning-curve", "--model", "random-forest"), ("search-lr",), ("train",)):
+        if command[0] != "learning-curve" and options[0] == "--sizes":
+            continue
+        out = tmp_path / command[0]
+        done = run_cli(command[0], easy_dataset, out, *command[1:], *options)
+        assert done.exit_code == 2 and why in done.stderr, done.output
+        assert not out.exists()
+
+
+def test_sizes_that_are_almost_the_same_are_two():
+    names = [run_folder(Path("curve"), "mayo-alvd", size).name for size in (0.1, 0.0625, 0.1234567, 0.1234568)]
+    assert names == ["size-0.10", "size-0.0625", "size-0.1234567", "size-0.1234568"]
+
+
+def test_a_forest_has_no_use_for_what_networks_are_told(begun):
+    _, call = begun
+    done = call("--model", "random-forest", "--sizes", "1", "--folds", 0, "--augment", "strong")
+    assert done.exit_code == 0
+    assert "random-forest has no use for --epochs, --batch-size, --augment" in done.stderr
+
+
+def test_what_is_undefined_is_explained(easy_dataset, tmp_path):
+    data = load_dataset(easy_dataset)
+    first = ~data.ecgs["patient_id"].duplicated()
+    ill, well = (np.flatnonzero(first & (data.ecgs["omi"] == label)) for label in (1, 0))
+    few = data.part(np.isin(np.arange(len(data.ecgs)), [*ill[:4], *well[:8]]))
+    curve = learning_curve(few, tmp_path / "curve", "random-forest", sizes=[1], split=4, folds=[0])
+    assert np.isnan(curve.summary["test_auc"]).all()
+    assert curve.remarks == [
+        "AUC and average precision are undefined where a test fold has fewer than 2 patients of a class; take fewer "
+        "folds, or more ECGs"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "why"),
+    [
+        ([], {}, "no model is named"),
+        (["mayo-alvd"], {"sizes": 0.5}, "no list of numbers"),
+        (["mayo-alvd"], {"sizes": ["a"]}, "no list of numbers"),
+        (["mayo-alvd"], {"sizes": [], "resume": True}, "no shares"),
+        (["mayo-alvd"], {"training_fraction": 0.5}, "is what sizes say"),
+    ],
+)
+def test_python_is_refused_as_the_command_is(easy_dataset, tmp_path, models, options, why):
+    with pytest.raises(InputError, match=why):
+        learning_curve(load_dataset(easy_dataset), tmp_path / "curve", models, split=4, **options)
+    assert not (tmp_path / "curve").exists()
