@@ -64,7 +64,8 @@ class LearningCurve:
                 f"{name} size {size:g} (fold {', '.join(map(str, folds))})"
                 for (name, size), folds in self.lacking.items()
             )
-            found.append(f"not in the tables, because folds of them are not finished: {parts}; go on with --resume")
+            why = "because folds of them are not finished"
+            found.append(f"not in the tables, {why}: {parts}; --resume with them goes on")
         if self.summary["test_auc"].isna().any():
             found.append(
                 f"AUC and average precision are undefined where a test fold has fewer than {MIN_PATIENTS} patients "

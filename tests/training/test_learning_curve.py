@@ -221,7 +221,7 @@ def test_what_is_added_to_a_curve_joins_what_was_there(begun):
     assert parts(out) == {("random-forest", 1.0, 0), ("random-forest", 1.0, 2)}
     assert told["remarks"] == [
         "not in the tables, because folds of them are not finished: random-forest size 0.3 (fold 2), "
-        "mayo-alvd size 0.3 (fold 2); go on with --resume"
+        "mayo-alvd size 0.3 (fold 2); --resume with them goes on"
     ]
     assert "Not in the tables" in (out / "report.html").read_text(encoding="utf-8")
     whole = call(*MODELS, "--sizes", "0.3", "--folds", "0,2", "--resume", "--json")
