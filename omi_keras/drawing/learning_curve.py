@@ -33,8 +33,8 @@ def learning_panel(axes: Axes, summary: pd.DataFrame, metric: str) -> None:
         omi = part["training_omi"] * 1.02**k
         axes.errorbar(omi, value, reach, label=str(model), marker="o", ms=4, capsize=2, elinewidth=1, **line(k))
     axes.set_xscale("log")
-    ticks = sorted(set(summary["training_omi"].round().astype(int)))
-    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    ticks = sorted(set(summary["training_omi"]))  # means over folds
+    axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
     finish(axes, PANELS[metric], "ECGs with OMI in the training part", "")

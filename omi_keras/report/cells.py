@@ -64,7 +64,7 @@ def number(value: float, low: float = math.nan, high: float = math.nan, digits: 
 
 def count(value: float) -> Cell:
     """Return a whole number with thousands; NaN says undefined."""
-    return Cell(UNDEFINED, math.nan) if math.isnan(value) else Cell(f"{int(value):,}", value)
+    return Cell(UNDEFINED, math.nan) if math.isnan(value) else Cell(f"{value:,.0f}", value)
 
 
 def metric(row: Mapping[str, Any], name: str, digits: int = 3) -> Cell:
