@@ -19,7 +19,6 @@ from omi_keras.training.jobs import Job
 from omi_keras.training.learning_folder import (
     finished_parts,
     note_results,
-    read_curve,
     refuse_missing_patients,
     run_folder,
     start_curve,
@@ -28,7 +27,7 @@ from omi_keras.training.learning_tables import COLUMNS, RESAMPLES, LearningCurve
 from omi_keras.training.locks import at_work, beginning
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import load_run, write_table
-from omi_keras.training.settings import settle, started_with
+from omi_keras.training.settings import read_curve, settle, started_with
 from omi_keras.training.splits import Split, split_of
 from omi_keras.training.start import open_start
 from omi_keras.training.started import checked, place_of, started_run

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from omi_keras.data.artifacts import FieldKind, read_json, versions, write_json
+from omi_keras.data.artifacts import versions, write_json
 from omi_keras.data.dataset import Dataset
 from omi_keras.model import Model
 from omi_keras.recordings.errors import InputError
@@ -22,12 +22,11 @@ from omi_keras.training.config import deciding
 from omi_keras.training.cross_validation import read_metrics
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import FORMAT_VERSION, where_dataset_is
-from omi_keras.training.settings import CURVE
+from omi_keras.training.settings import CURVE, read_curve
 from omi_keras.training.splits import Split
 from omi_keras.training.started import new_work, refuse_other_settings
 
 KIND = "learning curve"
-_FIELDS: dict[str, FieldKind] = {"dataset_sha256": dict, "n_folds": int, "seed": int, "folds": list, "protocols": dict}
 
 
 def run_folder(out: Path, model: str, size: float) -> Path:
@@ -69,17 +68,6 @@ def start_curve(
     content["folds"] = sorted({*begun["folds"], *folds})
     content["protocols"] = begun["protocols"] | content["protocols"]
     write_json(out / CURVE, begun | content)
-
-
-def read_curve(out: Path) -> dict[str, Any]:
-    """``learning-curve.json``.
-
-    Raises
-    ------
-    InputError
-        When it is missing, altered or of a newer format version.
-    """
-    return read_json(out / CURVE, "a learning curve", FORMAT_VERSION, _FIELDS)
 
 
 def note_results(out: Path, dataset: Dataset, results: dict[str, Any]) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from omi_keras.beats.contracts import CONTRACT
-from omi_keras.data.artifacts import read_json, sha256
+from omi_keras.data.artifacts import FieldKind, read_json, sha256
 from omi_keras.model import Model
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST, Precision
 from omi_keras.recordings.errors import InputError
+from omi_keras.recordings.numbers import is_count
 from omi_keras.training.config import read_config
 from omi_keras.training.protocol import Protocol
 from omi_keras.training.run import FORMAT_VERSION
@@ -100,10 +101,33 @@ def started_with(folder: Path, model: str) -> dict[str, Any]:
     if (folder / "search.json").exists():
         return read_json(folder / "search.json", "a search", FORMAT_VERSION, {})
     if (folder / CURVE).exists():
-        curve = read_json(folder / CURVE, "a learning curve", FORMAT_VERSION, {"protocols": dict})
-        found: dict[str, Any] = curve["protocols"].get(model, {})
+        found: dict[str, Any] = read_curve(folder)["protocols"].get(model, {})
         return found
     return {}
+
+
+def read_curve(out: Path) -> dict[str, Any]:
+    """``learning-curve.json``.
+
+    Raises
+    ------
+    InputError
+        When it is missing, altered or of a newer format version.
+    """
+    return read_json(out / CURVE, "a learning curve", FORMAT_VERSION, _OF_CURVES)
+
+
+def _are_folds(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(is_count, value))
+
+
+def _are_protocols(value: object) -> bool:
+    return isinstance(value, dict) and all(name in MODELS and isinstance(of, dict) for name, of in value.items())
+
+
+_OF_CURVES: dict[str, FieldKind] = {
+    "dataset_sha256": dict, "n_folds": is_count, "seed": is_count, "folds": _are_folds, "protocols": _are_protocols,
+}  # fmt: skip
 
 
 def _precision(wanted: bool | None, started: dict[str, Any]) -> Precision:

@@ -270,6 +270,20 @@ def test_what_cannot_be_done_leaves_nothing(easy_dataset, tmp_path, monkeypatch,
         assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"protocols": {"../..": {}}}, {"protocols": {"mayo-alvd": 3}}, {"folds": ["0"]}, {"folds": []}, {"seed": "a"}],
+)
+def test_an_altered_curve_is_not_gone_on_with(begun, changed):
+    out, call = begun
+    out.mkdir()
+    good = {"format_version": 1, "kind": "learning curve", "dataset_sha256": {}, "n_folds": 4, "seed": 0, "folds": [0]}
+    content = good | {"protocols": {}} | changed
+    (out / "learning-curve.json").write_text(json.dumps(content), encoding="utf-8")
+    done = call("--model", "mayo-alvd", "--sizes", "1", "--folds", 0, "--resume")
+    assert done.exit_code == 2 and next(iter(changed)) in done.stderr and "learning-curve.json" in done.stderr
+
+
 def test_sizes_that_are_almost_the_same_are_two():
     names = [run_folder(Path("curve"), "mayo-alvd", size).name for size in (0.1, 0.0625, 0.1234567, 0.1234568)]
     assert names == ["size-0.10", "size-0.0625", "size-0.1234567", "size-0.1234568"]
