@@ -15,7 +15,7 @@ from omi_keras.data.artifacts import write_bytes
 from omi_keras.data.dataset import load_dataset
 from omi_keras.drawing.figures import save_figure
 from omi_keras.drawing.learning_curve import learning_figure
-from omi_keras.evaluation.comparison import Resamples, comparisons, intervals
+from omi_keras.evaluation.comparison import FoldTest, Resamples, comparisons, intervals
 from omi_keras.models.catalogue import RANDOM_FOREST
 from omi_keras.recordings.errors import InputError
 from omi_keras.training import Run, load_run
@@ -85,7 +85,7 @@ def _epochs(name: str) -> str:
 
 def _tables(out: Path) -> Iterator[tuple[str, pd.DataFrame]]:
     runs = dict(finished(out / "runs"))
-    tests = {name: {result.fold: fold_test(run, result) for result in run.results} for name, run in runs.items()}
+    tests = {name: _tests(run) for name, run in runs.items()}
     simulated = all(run.simulated for run in runs.values())
     if runs:
         yield "systems", _systems(runs, intervals(Resamples(tests, RESAMPLES, 0), simulated))
@@ -106,6 +106,22 @@ def _tables(out: Path) -> Iterator[tuple[str, pd.DataFrame]]:
         yield "saliency", pd.DataFrame(json.loads(looks.read_text(encoding="utf-8"))["pointing"])
     curves = sorted((out / "curves").glob("*/learning_curve_summary.csv"))
     yield "learning_curves", _joined(map(pd.read_csv, curves))
+    yield "curve_differences", _joined(_beside_forest(out / "curves"))
+
+
+def _tests(run: Run) -> dict[int, FoldTest]:
+    return {result.fold: fold_test(run, result) for result in run.results}
+
+
+def _beside_forest(curves: Path) -> Iterator[pd.DataFrame]:
+    """Each network beside the forest that learned from the same patients."""
+    folders = sorted(folder for folder in curves.glob("*/*") if folder.is_dir())
+    runs = {(size, folder.name): run for folder in folders for size, run in finished(folder)}
+    for (size, name), run in runs.items():
+        if name != RANDOM_FOREST and (size, RANDOM_FOREST) in runs:
+            pair = {name: _tests(run), RANDOM_FOREST: _tests(runs[size, RANDOM_FOREST])}
+            found = comparisons(Resamples(pair, RESAMPLES, 0), run.simulated)
+            yield found.assign(size=run.config["training_fraction"])
 
 
 def _joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -238,6 +254,16 @@ def _looks_text(table: pd.DataFrame) -> str:
     ])  # fmt: skip
 
 
+def _curve_differences_text(table: pd.DataFrame) -> str:
+    head = ("system − forest (simulated)", "size", "AUC", "p", "AP", "p")
+    rows = []
+    for (name, size), both in table.groupby(["first", "size"]):
+        by_metric = both.set_index("metric")
+        cells = [cell for metric in ("auc", "ap") for cell in _difference(by_metric.loc[metric])]
+        rows.append((name, f"{size:g}", *cells))
+    return _markdown(head, rows)
+
+
 def _curves_text(table: pd.DataFrame) -> str:
     head = ("system (simulated)", "training OMI", "training ECGs", "folds", "test AUC", "test AP")
     rows = [
@@ -258,6 +284,7 @@ MARKDOWN = {
     "new_differences": _differences_text,
     "saliency": _looks_text,
     "learning_curves": _curves_text,
+    "curve_differences": _curve_differences_text,
 }
 
 

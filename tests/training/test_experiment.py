@@ -83,6 +83,14 @@ def test_parts_are_made_continued_and_written_down(run, tmp_path):
     told = (out / "experiment.md").read_text(encoding="utf-8")
     assert "**simulated**" in told and "## Learning curves" in told and told.count("| random-forest |") >= 3
     assert (page.with_suffix("") / "learning_curves.png").stat().st_size > 10_000
+    # A network beside the forest that learned from the same patients.
+    assert run("--only", "curve:mayo-alvd") == [("learning-curve", False)]
+    curves = pd.read_csv(out / "tables" / "learning_curves.csv").set_index(["model", "size"])["test_auc"]
+    beside = pd.read_csv(out / "tables" / "curve_differences.csv").query("metric == 'auc'")
+    assert list(beside["size"]) == [0.5, 1]
+    for row in beside.to_dict("records"):
+        by_hand = curves["mayo-alvd", row["size"]] - curves["random-forest", row["size"]]
+        assert row["difference"] == pytest.approx(by_hand)
     # Again, and with other epochs: what is there is continued, what is another run is made.
     assert run("--only", "mayo-alvd") == [("train", True)]
     assert run("--only", "mayo-alvd", "--epochs", "1") == [("train", False)]
