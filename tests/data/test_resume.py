@@ -135,7 +135,7 @@ def test_other_labels_are_not_mixed_in(records, tmp_path, monkeypatch):
 
 def test_on_a_dask_cluster(records, whole, tmp_path):
     distributed = pytest.importorskip("distributed", reason="the distributed extra is not installed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         address = cluster.scheduler_address.removeprefix("tcp://")
         out = tmp_path / "dataset"
         prepare_records(records, records / "labels.csv", out, scheduler=f"dask://{address}")

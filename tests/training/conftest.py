@@ -34,6 +34,6 @@ def cluster():
     """Address of a Dask scheduler with a worker in this process, so that it trains what a test puts in its place."""
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, protocol="tcp://", dashboard_address=None, scheduler_port=0
+        n_workers=1, threads_per_worker=2, processes=False, protocol="tcp://", dashboard_address=":0", scheduler_port=0
     ) as found:
         yield found.scheduler_address.replace("tcp://", "dask://")

@@ -162,7 +162,7 @@ def test_four_folds_on_two_dask_workers_one_of_them_killed(cohort, tmp_path):
     options = ("--model", "mayo-alvd", "--folds", "0,1,2,3", "--epochs", 4, "--threads", 2)
     assert start("train", cohort, tmp_path / "local", *options).wait() == 0
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, scheduler_port=0
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", scheduler_port=0
     ) as cluster:
         address = cluster.scheduler_address.replace("tcp://", "dask://")
         run = tmp_path / "dask"

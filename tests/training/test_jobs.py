@@ -57,7 +57,7 @@ def test_epochs_are_told_while_they_end(tmp_path):
 def test_a_dask_worker_killed_in_the_middle(tmp_path):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, scheduler_port=0
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", scheduler_port=0
     ) as cluster:
         with distributed.Client(cluster) as client:
             client.upload_file(fold_work.__file__)
