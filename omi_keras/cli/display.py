@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from omi_keras.cli.terminal import CtrlC, live
+from omi_keras.cli.terminal import live
+from omi_keras.data.stops import CtrlC
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -62,7 +63,7 @@ class Display:
         if self.bars:
             with contextlib.suppress(OSError, ValueError):
                 self.bars.stop()
-        self.ctrl_c.__exit__()
+        self.ctrl_c.__exit__(kind, error, trace)
 
     def epoch(self, label: str, row: dict[str, float]) -> None:
         """One line per epoch, the columns of history.csv; a forest has candidates and no learning rate."""

@@ -7,9 +7,7 @@ import json
 import math
 import os
 import select
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +17,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from omi_keras.data.exclusive import STOPS
+from omi_keras.data.stops import CtrlC, Stopped
 from omi_keras.recordings.errors import InputError
 
 BAD_INPUT, CHECK_FAILED, INTERRUPTED = 2, 1, 130
@@ -74,7 +72,8 @@ class Commands(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with CtrlC():
+                return super().invoke(context)
         except KeyboardInterrupt:
             fail("interrupted; nothing was left half-written", INTERRUPTED)
         except InputError as error:
@@ -211,46 +210,6 @@ def result(content: Any, as_json: bool, text: str) -> None:
 
         text = json.dumps(plain(content), ensure_ascii=False, allow_nan=False)
     click.echo(text)
-
-
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C, or the SIGTERM of a scheduler or the SIGHUP of a terminal that is closed, which mean the same."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.code = 128 + number
-
-
-class CtrlC:
-    """Hears what asks to end even where Python loses it: an exception inside a finaliser is reported and forgotten.
-
-    Long work calls :meth:`check` as it goes on. What is ignored, as ``nohup`` and shells do for work in the background,
-    stays ignored.
-    """
-
-    def __init__(self) -> None:
-        self.pressed: int | None = None
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> CtrlC:
-        if threading.current_thread() is threading.main_thread():
-            for number in STOPS:
-                if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                    self.before[number] = signal.signal(number, self._press)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if it was pressed."""
-        if self.pressed is not None:
-            raise Stopped(self.pressed)
-
-    def _press(self, number: int, frame: object) -> None:
-        self.pressed = number
-        raise Stopped(number)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from omi_keras.data.exclusive import undisturbed
 from omi_keras.data.in_place import KINDS, new_folder, put_in_place, refuse_existing, remove
+from omi_keras.data.stops import undisturbed
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.numbers import is_count, is_number, parse_json
 

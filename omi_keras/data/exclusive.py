@@ -1,4 +1,4 @@
-"""What needs the system's help: names that only we take, work that only one process does, moments without signals."""
+"""What needs the system's help: names that only we take, and work that only one process does."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import contextlib
 import ctypes
 import errno
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from omi_keras.data.stops import undisturbed
 from omi_keras.recordings.errors import InputError
 
 _NO_SUCH_CALL = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}
@@ -22,8 +21,6 @@ _TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR}
 # What renameat2 and renamex_np call "never replace" and "exchange the two".
 _NEW_NAME, _EXCHANGE = (4, 2) if sys.platform == "darwin" else (1, 2)
 LOCK_MARK = "omi-keras\n"
-# What asks a process to end: Ctrl-C, a scheduler, a terminal that is closed (Windows has no such signal).
-STOPS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 def move_to_new_name(source: Path, target: Path) -> None:
@@ -91,32 +88,6 @@ def _rename_onto_own_name(source: Path, target: Path) -> None:
     else:
         os.link(source, target)
         source.unlink()
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let what asks the process to end wait until the block has ended: for the few steps that belong together."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        caught.append(number)
-
-    before: dict[int, Any] = {}
-    try:
-        for wanted in STOPS:
-            handler = signal.getsignal(wanted)
-            if handler is not None:  # None: not set from Python
-                before[wanted] = handler
-                signal.signal(wanted, note)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if caught:
-            signal.raise_signal(caught[0])
 
 
 @contextmanager

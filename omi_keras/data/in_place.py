@@ -25,8 +25,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from omi_keras.data.exclusive import exchange, move_to_new_name, only_one, undisturbed
+from omi_keras.data.exclusive import exchange, move_to_new_name, only_one
 from omi_keras.data.foreign import foreign_files, refuse_foreign_files
+from omi_keras.data.stops import undisturbed
 from omi_keras.recordings.errors import InputError
 
 KINDS = (

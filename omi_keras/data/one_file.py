@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from omi_keras.data.exclusive import move_to_new_name, undisturbed
+from omi_keras.data.exclusive import move_to_new_name
+from omi_keras.data.stops import undisturbed
 from omi_keras.recordings.errors import InputError
 
 # Stands in every file that is written so: in the metadata of a PNG or PDF, in an attribute of an SVG, in a page's head.

@@ -14,10 +14,10 @@ import pandas as pd
 from omi_keras.beats.median_beats import median_beat
 from omi_keras.data.artifacts import is_half_written, read_json, sha256, versions, write_json
 from omi_keras.data.dataset import BEAT_COLUMNS, COLUMNS, FILES, MARKER
-from omi_keras.data.exclusive import undisturbed
 from omi_keras.data.in_place import alone, new_folder, put_or_keep, refuse_existing, remove
 from omi_keras.data.labels import read_labels
 from omi_keras.data.read_beats import check_places, read_beat
+from omi_keras.data.stops import undisturbed
 from omi_keras.data.workers import delayed, workers
 from omi_keras.data.writer import DatasetWriter
 from omi_keras.recordings.errors import InputError

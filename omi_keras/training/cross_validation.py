@@ -15,6 +15,7 @@ import numpy as np
 from omi_keras.data.artifacts import FieldKind, read_json, sha256
 from omi_keras.data.dataset import Dataset, load_dataset
 from omi_keras.data.folds import FOLDS
+from omi_keras.data.stops import python_ctrl_c
 from omi_keras.data.workers import dask_client
 from omi_keras.model import Model
 from omi_keras.models.catalogue import RANDOM_FOREST
@@ -243,7 +244,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def do_job(job: Job, **callbacks: Any) -> None:
     """Train one fold of a run that was started. All it needs is in the files that the job names."""
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, python_ctrl_c():
         if fold_folder(job.run, job.fold).exists():
             return
         cohort, protocol = _load(job.dataset, job.run, job.imagenet_weights, sha256(job.run / "config.json"))

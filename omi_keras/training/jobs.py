@@ -17,12 +17,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 
 from omi_keras.chatter import quiet_python
-from omi_keras.data.exclusive import STOPS
+from omi_keras.data.stops import STOPS, CtrlC, Stopped
 from omi_keras.data.workers import dask_client
 from omi_keras.recordings.errors import InputError
 from omi_keras.training.devices import Share, divide_machine
@@ -151,20 +151,18 @@ def _work(train: Train, job: Job, share: Share, sender: Connection) -> None:
     for number in STOPS:
         if number != signal.SIGTERM:
             signal.signal(number, signal.SIG_IGN)
-    quiet_python()
-    signal.signal(signal.SIGTERM, _leave)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    share.take()
     error = None
     try:
-        train(job)
+        with CtrlC():
+            quiet_python()
+            threading.Thread(target=_end_with_parent, daemon=True).start()
+            share.take()
+            train(job)
+    except Stopped as stopped:
+        raise SystemExit(stopped.code) from None
     except Exception as exception:  # handed to the parent, who raises what is not for the user
         error = exception
     sender.send(error)
-
-
-def _leave(*where: object) -> NoReturn:
-    raise SystemExit(143)
 
 
 def _end_with_parent() -> None:

@@ -1,7 +1,6 @@
 """What surrounds a command: signals, closed and broken streams, names and locales that cannot be written down."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -9,8 +8,7 @@ import time
 import pytest
 from helpers import run_cli
 
-from omi_keras.cli.terminal import CtrlC, Stopped
-from omi_keras.data.exclusive import STOPS
+from omi_keras.data.stops import STOPS
 from omi_keras.recordings.errors import InputError
 from omi_keras.recordings.paths import check_path
 
@@ -90,27 +88,6 @@ def test_signals_leave_nothing(tmp_path, number, command):
     if left:  # what prepare keeps for --resume
         assert command == "prepare" and left == {".out.partial"} and "--resume" in error
         assert (tmp_path / ".out.partial" / "progress.json").is_file()
-
-
-def test_sigterm_is_heard_where_python_loses_it():
-    before = signal.getsignal(signal.SIGTERM)
-    with CtrlC() as ctrl_c:
-        with pytest.raises(Stopped):
-            signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(KeyboardInterrupt) as stopped:
-            ctrl_c.check()
-        assert stopped.value.code == 143
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_what_is_ignored_stays_ignored():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with CtrlC() as ctrl_c:
-            signal.raise_signal(signal.SIGINT)
-            ctrl_c.check()
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(

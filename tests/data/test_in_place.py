@@ -291,16 +291,6 @@ def test_files_and_folders_take_the_umask(tmp_path, umask):
         assert path.stat().st_mode & 0o777 == (0o777 if path.is_dir() else 0o666) & ~umask, path
 
 
-def test_ctrl_c_waits_for_the_steps_that_belong_together():
-    steps = []
-    with pytest.raises(KeyboardInterrupt):
-        with exclusive.undisturbed():
-            signal.raise_signal(signal.SIGINT)
-            steps.append("whole")
-        steps.append("after")
-    assert steps == ["whole"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
 def test_only_our_half_written_files_go(tmp_path):
     for name in (f".metrics.json.{'0f' * 8}.part", ".metrics.json.part", ".gitignore", ".notes.old.part"):
         (tmp_path / name).touch()
