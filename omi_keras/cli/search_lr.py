@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,6 @@ from omi_keras.cli.options import FOLDER, out_argument
 from omi_keras.cli.terminal import number_list, result
 from omi_keras.cli.training_options import prepared, protocol_options, stoppable
 from omi_keras.models.catalogue import NETWORKS
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command("search-lr")

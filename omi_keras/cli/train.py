@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,9 +13,6 @@ from omi_keras.cli.terminal import CHECK_FAILED, fail, finite, result
 from omi_keras.cli.training_options import prepared, protocol_options, rows_of, stoppable, tell_unused
 from omi_keras.models.catalogue import MODELS, RANDOM_FOREST
 from omi_keras.recordings.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()
